@@ -1,0 +1,117 @@
+# The one door to everything: `make help` lists it. Needs Python 3.11 or newer, git and make; the rest is set up in .venv.
+
+PYTHON ?= python3
+# Extra flags for the program a target runs: make serve ARGS="--listen 127.0.0.1:6000", make test ARGS="-k releases -x".
+ARGS ?=
+# Processes that share the test files; each starts a PostgreSQL of its own. 0 runs all in one process, as a debugger wants it.
+TEST_WORKERS ?= 2
+# The resolver behind requirements.lock; it lives in an environment of its own and only `make lock` needs it.
+UV_VERSION := 0.13.9
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The contract of the last tagged release; `buf breaking` holds the protos against it.
+FROZEN := protos/frozen.binpb
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: serve
+serve: setup ## Set up and run the server on 127.0.0.1:50051 (ARGS="..." are its flags)
+	@exec $(BIN)/release-server serve $(ARGS)
+
+.PHONY: test
+test: setup ## Run all tests, on SQLite and on a PostgreSQL they bring along (ARGS="..." are pytest's flags)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types, the arrow of imports and the protos
+	@$(MAKE) --keep-going lint-style lint-format lint-types lint-imports lint-protos
+	@echo "lint: all clean"
+
+# The checks of `make lint`, one by one: each runs even when another failed.
+.PHONY: lint-style lint-format lint-types lint-imports lint-protos
+lint-style:
+	@echo "lint: style"
+	@$(BIN)/ruff check --quiet --output-format concise .
+lint-format:
+	@echo "lint: format"
+	@$(BIN)/ruff format --check --quiet --diff .
+lint-types:
+	@echo "lint: types"
+	@$(BIN)/mypy --no-error-summary
+lint-imports:
+	@echo "lint: imports"
+	@$(BIN)/lint-imports --no-cache >.build/imports.log 2>&1 || { grep -v '[╔╚║└]' .build/imports.log; exit 1; }
+lint-protos:
+	@echo "lint: protos"
+	@$(BIN)/buf lint
+	@$(BIN)/buf breaking --against $(FROZEN)
+
+.PHONY: format
+format: setup ## Format the code and repair what ruff can repair
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: bench
+bench: setup ## Run the benchmarks (ARGS="..." are their flags)
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: drill-kill
+drill-kill: setup ## Kill the server 100 times on each database, and look at what is left (ARGS="--cycles 20 --seed 1")
+	@$(BIN)/python -m tests.crash.drill $(ARGS)
+
+.PHONY: protos
+protos: $(READY) ## Generate the Python stubs of the protos, where they changed
+	@$(BIN)/python building/protos.py
+
+.PHONY: freeze-protos
+freeze-protos: $(READY) ## Freeze the contract for the release about to be tagged (docs/decisions/0003)
+	@if [ -n "$$(git tag --list 'v[0-9]*')" ]; then $(BIN)/buf breaking --against $(FROZEN); fi
+	@$(BIN)/buf build --exclude-source-info -o $(FROZEN)
+	@echo "freeze-protos: $(FROZEN) written"
+
+.PHONY: wheels
+wheels: setup ## Build both distributions into dist/
+	@rm -rf dist
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./relctl
+	@ls dist/*.whl
+
+.PHONY: lock
+lock: ## Resolve the dependencies anew into requirements.lock (ARGS="--upgrade" takes newer versions)
+	@test -x .build/lock-$(UV_VERSION)/bin/uv || { \
+		echo "lock: installing uv $(UV_VERSION)"; \
+		$(PYTHON) -m venv .build/lock-$(UV_VERSION); \
+		.build/lock-$(UV_VERSION)/bin/python -m pip install --quiet uv==$(UV_VERSION); }
+	@.build/lock-$(UV_VERSION)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package release-registry-client \
+		--group dev --output-file requirements.lock $(ARGS) pyproject.toml relctl/pyproject.toml
+	@echo "lock: requirements.lock written"
+
+.PHONY: clean
+clean: ## Remove everything that was generated, the environment too; data folders stay
+	@rm -rf $(VENV) .build dist .pytest_cache .hypothesis
+	@find . -path ./.git -prune -o \( -name '__pycache__' -o -name '*_pb2.py' -o -name '*_pb2.pyi' \
+		-o -name '*_pb2_grpc.py' -o -name '*_pb2_grpc.pyi' \) -prune -exec rm -rf {} +
+
+# Everything a target may run on: the environment, and stubs as new as their protos.
+.PHONY: setup
+setup: $(READY)
+	@$(BIN)/python building/protos.py --quiet
+
+$(READY): requirements.lock pyproject.toml relctl/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or newer is needed, $(PYTHON) is %d.%d; name another: make PYTHON=..." % sys.version_info[:2])'
+	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: installing what requirements.lock names (a minute, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "setup: installing release-registry and release-registry-client, editable"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./relctl
+	@mkdir -p .build && touch $@

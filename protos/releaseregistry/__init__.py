@@ -1,0 +1,1 @@
+"""Stubs of the release registry's contract, generated from the protos beside this file."""

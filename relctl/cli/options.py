@@ -1,0 +1,91 @@
+"""The flags that every command takes, in front of the command or behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from relctl.cli.application import Application
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+pass_application = click.make_pass_decorator(Application)
+
+# Behind a command only these show in its help; the others work there as well.
+SHOWN_EVERYWHERE: Final = frozenset({"json", "organization"})
+
+
+def shared_options(*, at_root: bool) -> list[click.Option]:
+    """The flags, as the root takes them (where the environment speaks too) or as a command does."""
+
+    def remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        application = context.find_root().ensure_object(Application)
+        if value is None or parameter.name is None:
+            return
+        if parameter.name == "json":
+            application.json = application.json or bool(value)
+        else:
+            application.said[parameter.name] = value
+
+    def option(*names: str, envvar: str | None = None, **extra: Any) -> click.Option:
+        parameter = click.Option(
+            names,
+            envvar=envvar if at_root else None,
+            show_envvar=at_root,
+            expose_value=False,
+            callback=remember,
+            default=None,
+            **extra,
+        )
+        parameter.hidden = not at_root and parameter.name not in SHOWN_EVERYWHERE
+        return parameter
+
+    return [
+        option("--server", envvar="RELCTL_SERVER", metavar="HOST:PORT", help="The server. [default: 127.0.0.1:50051]"),
+        option("--token", envvar="RELCTL_TOKEN", metavar="SECRET", help="The token to call with."),
+        option(
+            "--org", "organization", envvar="RELCTL_ORG", metavar="SLUG", help="The organization; else the token's own."
+        ),
+        option(
+            "--tls/--plaintext",
+            "tls",
+            envvar="RELCTL_TLS",
+            help="Encrypt or not. [default: encrypt, but not on this machine]",
+        ),
+        option(
+            "--tls-ca", envvar="RELCTL_TLS_CA", metavar="FILE", help="Trust these certificates instead of the system's."
+        ),
+        option("--caller", envvar="RELCTL_CALLER", metavar="TEXT", help="On whose behalf, kept with activities."),
+        option(
+            "--timeout",
+            envvar="RELCTL_TIMEOUT",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="How long a call may take that does not stream. [default: 30]",
+        ),
+        option("--json", is_flag=True, help="Print JSON, an object a line, instead of tables."),
+    ]
+
+
+class Leaf(click.Command):
+    """A command that does something: it takes the shared flags as well."""
+
+    def __init__(self, *arguments: Any, **extra: Any) -> None:
+        super().__init__(*arguments, **extra)
+        self.params.extend(shared_options(at_root=False))
+
+
+class Folder(click.Group):
+    """A group of commands."""
+
+    command_class = Leaf
+
+
+Folder.group_class = Folder
+
+
+def limit_option(command: CommandT) -> CommandT:
+    """Add `--limit`: how many items a list shows."""
+    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N.")(command)

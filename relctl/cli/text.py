@@ -1,0 +1,57 @@
+"""Text for a terminal: times, sizes, and what others wrote, made harmless."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+def one_line(text: str) -> str:
+    """The text in one line: control characters, which may steer a terminal, become spaces."""
+    return CONTROL.sub(" ", text).strip()
+
+
+def local_time(holder: Timestamp, *, is_set: bool = True) -> str:
+    """A time in this machine's zone, to the second; empty when it is not set."""
+    if not is_set:
+        return ""
+    return holder.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def human_bytes(count: int) -> str:
+    """A size such as `12.3 MiB`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+class Moment(click.ParamType[datetime]):
+    """A point in time: RFC 3339 with its zone, or `now`."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the text of a flag."""
+        if isinstance(value, datetime):
+            return value
+        if value == "now":
+            return datetime.now(UTC)
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-01-31T12:00:00Z or now", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no time zone; end it with Z or +01:00", param, ctx)
+        return moment.astimezone(UTC)
+
+
+MOMENT: Final = Moment()

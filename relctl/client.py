@@ -1,0 +1,54 @@
+"""The client: one object that reaches every service."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from relctl.connection import Connection, Transport, open_channel
+from relctl.files import Files
+from relctl.organizations import Organizations
+from relctl.releases import Releases
+from relctl.tokens import Tokens
+
+
+class Client:
+    """The services of one server. Close it in the end, or use it in a `with`; threads may share it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.organizations = Organizations(connection)
+        self.tokens = Tokens(connection)
+        self.releases = Releases(connection)
+        self.files = Files(connection)
+
+    def close(self) -> None:
+        """End the connection; calls that run are cancelled."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(
+    server: str,
+    *,
+    token: str = "",
+    caller: str = "",
+    transport: Transport | None = None,
+    deadline_seconds: float | None = None,
+) -> Client:
+    """Make a client of the server at `host:port`; the port is 50051 when none is said. Nothing travels yet.
+
+    `token` is sent with every call; `caller` (at most 200 printable ASCII characters) says on whose behalf, and is kept
+    with activities. `deadline_seconds` is for each call that does not stream, 30 when not said. Calls that fail with
+    UNAVAILABLE are repeated: those that the service config beside the protos lists, and those that carry a request_id,
+    which the client makes. Raises LocalError when token, caller or transport cannot be used.
+    """
+    channel = open_channel(server, transport or Transport())
+    return Client(Connection(channel, token=token, caller=caller, deadline_seconds=deadline_seconds))

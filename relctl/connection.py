@@ -1,0 +1,244 @@
+"""The connection to a server: transport, credentials, deadlines, repetition of calls."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import ipaddress
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from releaseregistry.v1 import organizations_pb2, release_service_pb2, tokens_pb2
+
+from relctl.errors import LocalError, RegistryError, decode_error
+
+DEFAULT_PORT: Final = 50051
+DEFAULT_DEADLINE_SECONDS: Final = 30.0
+PAGE_SIZE: Final = 1000
+MAX_CALLER_CHARS: Final = 200
+
+# How often a stream is sent in all, and how long between two times when the server does not say.
+STREAM_ATTEMPTS: Final = 5
+FIRST_PAUSE_SECONDS: Final = 0.5
+LONGEST_PAUSE_SECONDS: Final = 30.0
+
+# Notices a server that went away without a word while a stream waits for its answer. Servers refuse clients that ask
+# more often than every five minutes while nothing else travels.
+KEEPALIVE_SECONDS: Final = 320
+
+SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
+    organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"],
+    tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
+    release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"],
+)
+
+RequestT_contra = TypeVar("RequestT_contra", bound=Message, contravariant=True)
+ResponseT_co = TypeVar("ResponseT_co", covariant=True)
+PageT = TypeVar("PageT", bound="Page")
+T = TypeVar("T")
+
+
+class UnaryMethod(Protocol[RequestT_contra, ResponseT_co]):
+    """A method of a generated stub that takes one message and answers one."""
+
+    def __call__(
+        self, request: RequestT_contra, /, *, timeout: float | None, metadata: tuple[tuple[str, str], ...]
+    ) -> ResponseT_co:
+        """Call it and wait for the answer."""
+
+
+class Page(Protocol):
+    """An answer of a list."""
+
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """How bytes travel. Plain text unless `tls`; `ca_file` holds the certificates trusted instead of the system's."""
+
+    tls: bool = False
+    ca_file: Path | None = None
+
+
+class Connection:
+    """A channel with what every call of it carries. Safe to share between threads; close it in the end."""
+
+    def __init__(
+        self, channel: grpc.Channel, *, token: str = "", caller: str = "", deadline_seconds: float | None = None
+    ) -> None:
+        self.channel = channel
+        self.deadline_seconds = DEFAULT_DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
+        metadata = []
+        if token:
+            metadata.append(("authorization", f"Bearer {_header(token, 'the token')}"))
+        if caller:
+            if len(caller) > MAX_CALLER_CHARS:
+                raise LocalError(f"the caller is longer than {MAX_CALLER_CHARS} characters")
+            metadata.append(("x-caller", _header(caller, "the caller")))
+        self.metadata: tuple[tuple[str, str], ...] = tuple(metadata)
+
+    def call(
+        self,
+        method: UnaryMethod[RequestT_contra, ResponseT_co],
+        request: RequestT_contra,
+        *,
+        deadline_seconds: float | None = None,
+    ) -> ResponseT_co:
+        """Call a unary method. Raises RegistryError; UNAVAILABLE was repeated already where that is safe."""
+        seconds = self.deadline_seconds if deadline_seconds is None else deadline_seconds
+        try:
+            return method(request, timeout=seconds, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise decode_error(error) from None
+
+    def pages(
+        self, method: UnaryMethod[RequestT_contra, PageT], request: RequestT_contra, *, limit: int | None
+    ) -> Iterator[PageT]:
+        """Answer a list's pages, each fetched when it is asked for, till the last one or till `limit` items may be had.
+
+        The caller stops taking items at its limit; here it only keeps the pages from being larger than needed.
+        """
+        wanted: Any = request  # a list request: what page_size and page_token are is the same in all of them
+        wanted.page_size = PAGE_SIZE if limit is None else max(1, min(limit, PAGE_SIZE))
+        while True:
+            page = self.call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            wanted.page_token = page.next_page_token
+
+    def close(self) -> None:
+        """End the connection; calls that run are cancelled."""
+        self.channel.close()
+
+
+def open_channel(server: str, transport: Transport) -> grpc.Channel:
+    """Open a channel to `host:port` (50051 when no port is said), `[v6]:port` or `unix:/path`. Nothing travels yet.
+
+    Raises LocalError when the file of trusted certificates cannot be read.
+    """
+    options = [
+        ("grpc.service_config", service_config()),
+        ("grpc.enable_retries", 1),
+        ("grpc.primary_user_agent", f"relctl/{client_version()}"),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
+    ]
+    target = server_target(server)
+    if not transport.tls:
+        return grpc.insecure_channel(target, options)
+    roots = None
+    if transport.ca_file is not None:
+        try:
+            roots = transport.ca_file.read_bytes()
+        except OSError as error:
+            raise LocalError(f"cannot read the trusted certificates: {transport.ca_file}: {error.strerror}") from None
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
+
+
+def server_target(server: str) -> str:
+    """The address in the form that grpc wants: with a port."""
+    if server.startswith("unix:"):
+        return server
+    host, separator, port = server.rpartition(":")
+    if separator and port.isdigit() and (":" not in host or host.endswith("]")):
+        return server
+    if ":" in server and not server.startswith("["):
+        server = f"[{server}]"
+    return f"{server}:{DEFAULT_PORT}"
+
+
+def is_loopback(server: str) -> bool:
+    """Whether what is sent to the address stays on this machine."""
+    if server.startswith("unix:"):
+        return True
+    host = server_target(server).rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def service_config() -> str:
+    """The retry policy as grpc takes it: the one beside the protos, and with it the methods that carry a request id.
+
+    Those bear repetition only with the id, which this client always sends and others may not.
+    """
+    text = (importlib.resources.files("releaseregistry.v1") / "grpc_service_config.json").read_text(encoding="utf-8")
+    config: dict[str, Any] = json.loads(text)
+    names: list[dict[str, str]] = config["methodConfig"][0]["name"]
+    for service in SERVICES:
+        for method in service.methods:
+            name = {"service": service.full_name, "method": method.name}
+            if "request_id" in method.input_type.fields_by_name and name not in names:
+                names.append(name)
+    return json.dumps(config)
+
+
+def repeat_while_unavailable(attempt: Callable[[], T], *, attempts: int = STREAM_ATTEMPTS) -> T:
+    """Carry out a call that streams, again when it ends with UNAVAILABLE, waiting as long as the server asks for.
+
+    grpc itself does not repeat a stream whose messages have left. Raises what the last attempt raised.
+    """
+    pauses = Pauses(attempts=attempts)
+    while True:
+        try:
+            return attempt()
+        except RegistryError as error:
+            pauses.wait_after(error)
+
+
+class Pauses:
+    """The waits between attempts; they grow, and a server that says how long to wait is heard."""
+
+    def __init__(self, *, attempts: int = STREAM_ATTEMPTS) -> None:
+        self._attempts = attempts
+        self._failed = 0
+
+    def wait_after(self, error: RegistryError) -> None:
+        """Wait before the next attempt. Raises the error when it is no UNAVAILABLE or there were attempts enough."""
+        self._failed += 1
+        if not error.is_unavailable or self._failed >= self._attempts:
+            raise error
+        pause = FIRST_PAUSE_SECONDS * 2 ** (self._failed - 1)
+        if error.retry_after_seconds is not None:
+            pause = max(pause, error.retry_after_seconds)
+        # Spread, so that a hundred clients which were refused together do not come back together.
+        time.sleep(min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+
+    def reset(self) -> None:
+        """Count anew: there was progress since the last failure."""
+        self._failed = 0
+
+
+def new_request_id() -> str:
+    """A fresh UUID, for request_id and upload_id."""
+    return str(uuid.uuid4())
+
+
+def client_version() -> str:
+    """The version of this client's distribution; `0` when it runs without being installed."""
+    try:
+        return importlib.metadata.version("release-registry-client")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def _header(value: str, what: str) -> str:
+    # gRPC carries printable ASCII only, and fails with a text about metadata that helps nobody.
+    if not value.isascii() or not value.isprintable():
+        raise LocalError(f"{what} may only hold printable ASCII characters")
+    return value

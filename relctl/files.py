@@ -1,0 +1,189 @@
+"""Files of a release: sending, reading, listing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import grpc
+from releaseregistry.v1 import files_pb2 as messages
+from releaseregistry.v1.files_pb2 import ReleaseFile, UploadReleaseFileRequest, UploadReleaseFileResponse
+from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
+
+from relctl.connection import Connection, Pauses, new_request_id, repeat_while_unavailable
+from relctl.errors import LocalError, decode_error
+from relctl.names import project_name, release_name
+
+# The size that travels fastest.
+FRAME_BYTES: Final = 256 * 1024
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDraft:
+    """What a file is uploaded as. The project is a slug; without one the file belongs to all of the release's."""
+
+    file_name: str
+    project: str | None = None
+    dist: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Files:
+    """The part of ReleaseService that is about files."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = ReleaseServiceStub(connection.channel)
+
+    def upload(
+        self, organization: str, version: str, path: Path, draft: FileDraft, *, progress: Progress = lambda _: None
+    ) -> UploadReleaseFileResponse:
+        """Send a file; answered when every byte is on the server's stable storage.
+
+        Reads the file once, hashing while it sends. While the server is UNAVAILABLE it is sent again from the start
+        under the same upload id, so there is never a second file. `progress` is told how many bytes were sent so far,
+        from another thread; the number falls back to 0 when the file is sent again.
+
+        Raises RegistryError, and LocalError when the file cannot be read or changes its size while it is sent.
+        """
+        header = messages.UploadHeader(
+            upload_id=new_request_id(),
+            parent=release_name(organization, version),
+            file_name=draft.file_name,
+            headers=draft.headers,
+        )
+        if draft.project is not None:
+            header.project = project_name(organization, draft.project)
+        if draft.dist is not None:
+            header.dist = draft.dist
+        try:
+            with path.open("rb") as source:
+                header.size_bytes = os.fstat(source.fileno()).st_size
+                return repeat_while_unavailable(lambda: self._upload_once(source, header, progress))
+        except OSError as error:
+            raise LocalError(f"cannot read {path}: {error.strerror or error}") from None
+
+    def download(self, file: ReleaseFile, target: Path, *, progress: Progress = lambda _: None) -> None:
+        """Read a file into `target`, replacing what is there, in one step and only when size and SHA-256 are right.
+
+        The bytes gather in a file beside it, which is gone again after a failure. Goes on where it was when the server
+        becomes UNAVAILABLE in between. `progress` is told how many bytes are there so far.
+
+        Raises RegistryError, and LocalError when the file cannot be written or what arrived is not what was announced.
+        """
+        try:
+            descriptor, scratch = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as sink:
+                    self.download_to(file, sink, progress=progress)
+                Path(scratch).chmod(0o666 & ~_umask())  # as any program's new file; mkstemp makes it private
+                Path(scratch).replace(target)
+            except BaseException:
+                Path(scratch).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise LocalError(f"cannot write {target}: {error.strerror or error}") from None
+
+    def download_to(self, file: ReleaseFile, sink: BinaryIO, *, progress: Progress = lambda _: None) -> None:
+        """Read a file into an open stream. What was written before an error is not to be used.
+
+        Raises as `download` does.
+        """
+        digest = hashlib.sha256()
+        received = 0
+        pauses = Pauses()
+        while True:
+            request = messages.DownloadReleaseFileRequest(name=file.name, offset=received)
+            call = self._stub.DownloadReleaseFile(request, metadata=self._connection.metadata)
+            try:
+                for answer in call:
+                    if answer.WhichOneof("frame") == "data":
+                        sink.write(answer.data)
+                        digest.update(answer.data)
+                        received += len(answer.data)
+                        pauses.reset()
+                        progress(received)
+                break
+            except grpc.RpcError as error:
+                pauses.wait_after(decode_error(error))
+            finally:
+                call.cancel()
+        if received != file.size_bytes:
+            raise LocalError(f"{file.file_name}: {received} bytes arrived, {file.size_bytes} were announced")
+        if digest.hexdigest() != file.sha256:
+            raise LocalError(
+                f"{file.file_name}: the SHA-256 of what arrived is {digest.hexdigest()}, not {file.sha256}"
+            )
+
+    def list(self, organization: str, version: str, *, limit: int | None = None) -> Iterator[ReleaseFile]:
+        """Walk the files of a release, by file name, fetched page by page. Raises RegistryError."""
+        request = messages.ListReleaseFilesRequest(parent=release_name(organization, version))
+        pages = self._connection.pages(self._stub.ListReleaseFiles, request, limit=limit)
+        return islice((item for page in pages for item in page.files), limit)
+
+    def _upload_once(
+        self, source: BinaryIO, header: messages.UploadHeader, progress: Progress
+    ) -> UploadReleaseFileResponse:
+        frames = _Frames(source, header, progress)
+        # No deadline: how long is right depends on the file. A server that is gone ends the call by keepalive.
+        call = self._stub.UploadReleaseFile.future(iter(frames), metadata=self._connection.metadata)
+        try:
+            return call.result()
+        except grpc.RpcError as error:
+            if frames.failure is not None:
+                raise frames.failure from None
+            raise decode_error(error) from None
+        finally:
+            call.cancel()
+
+
+class _Frames:
+    """The frames of one upload, from the start of the source: header, data, finish.
+
+    What goes wrong in reading is kept in `failure` and ends the frames without a finish, so the server makes no file:
+    grpc would log the exception and answer UNKNOWN.
+    """
+
+    def __init__(self, source: BinaryIO, header: messages.UploadHeader, progress: Progress) -> None:
+        self._source = source
+        self._header = header
+        self._progress = progress
+        self.failure: Exception | None = None
+
+    def __iter__(self) -> Iterator[UploadReleaseFileRequest]:
+        try:
+            yield from self._frames()
+        except OSError as error:
+            self.failure = error
+        except LocalError as error:
+            self.failure = error
+
+    def _frames(self) -> Iterator[UploadReleaseFileRequest]:
+        self._source.seek(0)
+        self._progress(0)
+        yield UploadReleaseFileRequest(header=self._header)
+        digest = hashlib.sha256()
+        sent = 0
+        while data := self._source.read(FRAME_BYTES):
+            digest.update(data)
+            yield UploadReleaseFileRequest(data=messages.UploadData(offset=sent, data=data))
+            sent += len(data)
+            self._progress(sent)
+        if sent != self._header.size_bytes:
+            raise LocalError(f"the file changed while it was sent: {sent} bytes instead of {self._header.size_bytes}")
+        yield UploadReleaseFileRequest(finish=messages.UploadFinish(size_bytes=sent, sha256=digest.hexdigest()))
+
+
+def _umask() -> int:
+    # It can only be read by setting it.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

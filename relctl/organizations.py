@@ -1,0 +1,104 @@
+"""Organizations, projects and repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from releaseregistry.v1 import organizations_pb2 as messages
+from releaseregistry.v1.organizations_pb2 import Organization, Project, Repository
+from releaseregistry.v1.organizations_pb2_grpc import OrganizationServiceStub
+
+from relctl.connection import Connection, new_request_id
+from relctl.names import organization_name, project_name, repository_name
+
+
+class Organizations:
+    """OrganizationService. Slugs name organizations and projects, also former ones; uids name repositories.
+
+    Every method raises RegistryError. Lists are fetched page by page while they are walked; `limit` ends them early.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = OrganizationServiceStub(connection.channel)
+
+    def create(self, slug: str, *, display_name: str = "", open_membership: bool = False) -> Organization:
+        """Create an organization; the display name is its slug when none is given."""
+        request = messages.CreateOrganizationRequest(
+            organization=Organization(slug=slug, display_name=display_name, open_membership=open_membership),
+            request_id=new_request_id(),
+        )
+        return self._connection.call(self._stub.CreateOrganization, request).organization
+
+    def get(self, organization: str) -> Organization:
+        """Answer one organization."""
+        request = messages.GetOrganizationRequest(name=organization_name(organization))
+        return self._connection.call(self._stub.GetOrganization, request).organization
+
+    def list(self, *, limit: int | None = None) -> Iterator[Organization]:
+        """Walk the organizations that the token reaches, by slug."""
+        request = messages.ListOrganizationsRequest()
+        pages = self._connection.pages(self._stub.ListOrganizations, request, limit=limit)
+        return islice((item for page in pages for item in page.organizations), limit)
+
+    def update(self, organization: str, changes: Organization, *, paths: Sequence[str]) -> Organization:
+        """Change the fields that `paths` names (`slug`, `display_name`, `open_membership`) to what `changes` holds."""
+        request = messages.UpdateOrganizationRequest(organization=changes, request_id=new_request_id())
+        request.organization.name = organization_name(organization)
+        request.update_mask.paths.extend(paths)
+        return self._connection.call(self._stub.UpdateOrganization, request).organization
+
+    def create_project(self, organization: str, slug: str, *, display_name: str = "", platform: str = "") -> Project:
+        """Create a project; the display name is its slug when none is given."""
+        request = messages.CreateProjectRequest(
+            parent=organization_name(organization),
+            project=Project(slug=slug, display_name=display_name, platform=platform),
+            request_id=new_request_id(),
+        )
+        return self._connection.call(self._stub.CreateProject, request).project
+
+    def get_project(self, organization: str, project: str) -> Project:
+        """Answer one project."""
+        request = messages.GetProjectRequest(name=project_name(organization, project))
+        return self._connection.call(self._stub.GetProject, request).project
+
+    def list_projects(self, organization: str, *, limit: int | None = None) -> Iterator[Project]:
+        """Walk the projects that the token may access, by slug."""
+        request = messages.ListProjectsRequest(parent=organization_name(organization))
+        pages = self._connection.pages(self._stub.ListProjects, request, limit=limit)
+        return islice((item for page in pages for item in page.projects), limit)
+
+    def update_project(self, organization: str, project: str, changes: Project, *, paths: Sequence[str]) -> Project:
+        """Change the fields that `paths` names (`slug`, `display_name`, `platform`) to what `changes` holds."""
+        request = messages.UpdateProjectRequest(project=changes, request_id=new_request_id())
+        request.project.name = project_name(organization, project)
+        request.update_mask.paths.extend(paths)
+        return self._connection.call(self._stub.UpdateProject, request).project
+
+    def create_repository(self, organization: str, repository: Repository) -> Repository:
+        """Create a repository with what is set in `repository`; its display_name is required."""
+        request = messages.CreateRepositoryRequest(
+            parent=organization_name(organization), repository=repository, request_id=new_request_id()
+        )
+        return self._connection.call(self._stub.CreateRepository, request).repository
+
+    def get_repository(self, organization: str, uid: str) -> Repository:
+        """Answer one repository."""
+        request = messages.GetRepositoryRequest(name=repository_name(organization, uid))
+        return self._connection.call(self._stub.GetRepository, request).repository
+
+    def list_repositories(self, organization: str, *, limit: int | None = None) -> Iterator[Repository]:
+        """Walk the repositories of an organization, by display name."""
+        request = messages.ListRepositoriesRequest(parent=organization_name(organization))
+        pages = self._connection.pages(self._stub.ListRepositories, request, limit=limit)
+        return islice((item for page in pages for item in page.repositories), limit)
+
+    def update_repository(
+        self, organization: str, uid: str, changes: Repository, *, paths: Sequence[str]
+    ) -> Repository:
+        """Change the fields that `paths` names to what `changes` holds: all but name, uid and times."""
+        request = messages.UpdateRepositoryRequest(repository=changes, request_id=new_request_id())
+        request.repository.name = repository_name(organization, uid)
+        request.update_mask.paths.extend(paths)
+        return self._connection.call(self._stub.UpdateRepository, request).repository

@@ -1,0 +1,156 @@
+"""Releases and their commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+import grpc
+from releaseregistry.v1 import commits_pb2, releases_pb2
+from releaseregistry.v1.commits_pb2 import Commit, CommitView
+from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
+from releaseregistry.v1.releases_pb2 import CreateReleaseResponse, Release, ReleaseStatus, ReleaseView
+
+from relctl.commits import request_messages
+from relctl.connection import Connection, new_request_id, repeat_while_unavailable
+from relctl.errors import decode_error
+from relctl.names import organization_name, project_name, release_name
+
+SET_COMMITS_DEADLINE_SECONDS: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseDraft:
+    """What a release is created with. Projects are slugs; an unspecified status leaves it, or is open when new."""
+
+    version: str
+    projects: Sequence[str] = ()
+    status: ReleaseStatus = ReleaseStatus.RELEASE_STATUS_UNSPECIFIED
+    ref: str = ""
+    url: str = ""
+    owner: str = ""
+    release_time: datetime | None = None
+
+
+class Releases:
+    """The part of ReleaseService that is about releases and commits. Every method raises RegistryError."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stub = ReleaseServiceStub(connection.channel)
+
+    def create(
+        self, organization: str, draft: ReleaseDraft, *, commits: Sequence[Commit] = (), validate_only: bool = False
+    ) -> CreateReleaseResponse:
+        """Create a release, or attach projects to it when it exists; the outcome tells which.
+
+        Takes up to 1,000 commits, set in the same transaction; more go through `set_commits`.
+        """
+        request = releases_pb2.CreateReleaseRequest(
+            parent=organization_name(organization),
+            release=Release(
+                version=draft.version,
+                projects=[project_name(organization, project) for project in draft.projects],
+                status=draft.status,
+                ref=draft.ref,
+                url=draft.url,
+                owner=draft.owner,
+            ),
+            commits=commits,
+            request_id=new_request_id(),
+            validate_only=validate_only,
+        )
+        if draft.release_time is not None:
+            request.release.release_time.FromDatetime(draft.release_time)
+        return self._connection.call(self._stub.CreateRelease, request)
+
+    def get(self, organization: str, version: str) -> Release:
+        """Answer one release with its last commit, heads and authors."""
+        request = releases_pb2.GetReleaseRequest(name=release_name(organization, version))
+        return self._connection.call(self._stub.GetRelease, request).release
+
+    def list(
+        self,
+        organization: str,
+        *,
+        projects: Sequence[str] = (),
+        statuses: Sequence[ReleaseStatus] = (),
+        full: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Release]:
+        """Walk releases, newest first, fetched page by page.
+
+        Without projects: those the token is a member of; `-` as a project: all that it may access. Without statuses:
+        open ones. `full` adds last commit, heads and authors.
+        """
+        request = releases_pb2.ListReleasesRequest(
+            parent=organization_name(organization),
+            projects=[project_name(organization, project) for project in projects],
+            statuses=statuses,
+            view=ReleaseView.RELEASE_VIEW_FULL if full else ReleaseView.RELEASE_VIEW_BASIC,
+        )
+        pages = self._connection.pages(self._stub.ListReleases, request, limit=limit)
+        return islice((item for page in pages for item in page.releases), limit)
+
+    def update(self, organization: str, version: str, changes: Release, *, paths: Sequence[str]) -> Release:
+        """Change the fields that `paths` names: `status`, `ref`, `url`, `owner`, `release_time`.
+
+        They become what `changes` holds; a named field that is empty there is cleared. With an etag in `changes` the call fails with ETAG_MISMATCH when
+        the release has another by now.
+        """
+        request = releases_pb2.UpdateReleaseRequest(release=changes, request_id=new_request_id())
+        request.release.name = release_name(organization, version)
+        request.update_mask.paths.extend(paths)
+        return self._connection.call(self._stub.UpdateRelease, request).release
+
+    def delete(self, organization: str, version: str, *, etag: str = "") -> None:
+        """Delete a release with its files and all else of it; with an etag, only if it still has this one."""
+        request = releases_pb2.DeleteReleaseRequest(
+            name=release_name(organization, version), etag=etag, request_id=new_request_id()
+        )
+        self._connection.call(self._stub.DeleteRelease, request)
+
+    def previous(self, organization: str, version: str) -> Release | None:
+        """Answer the release with commits before this one, with its heads; None when there is none."""
+        request = releases_pb2.GetPreviousReleaseRequest(name=release_name(organization, version))
+        answer = self._connection.call(self._stub.GetPreviousRelease, request)
+        return answer.release if answer.HasField("release") else None
+
+    def set_commits(self, organization: str, version: str, commits: Sequence[Commit]) -> Release:
+        """Make these the commits of the release, in one transaction, however many messages they take.
+
+        Newest first, for commits of one time; none at all detaches what is there. Takes up to 100,000 commits with
+        1,000,000 changed files. Repeats itself while the server is UNAVAILABLE: the result is the same. Waits up to
+        ten minutes for the answer.
+        """
+        name = release_name(organization, version)
+
+        def send() -> Release:
+            try:
+                answer = self._stub.SetCommits(
+                    request_messages(name, commits),
+                    timeout=SET_COMMITS_DEADLINE_SECONDS,
+                    metadata=self._connection.metadata,
+                )
+            except grpc.RpcError as error:
+                raise decode_error(error) from None
+            return answer.release
+
+        return repeat_while_unavailable(send)
+
+    def list_commits(
+        self, organization: str, version: str, *, files: bool = False, limit: int | None = None
+    ) -> Iterator[Commit]:
+        """Walk the commits of a release, newest first, fetched page by page; with `files`, their changed files too.
+
+        A commit with very many files comes with the first of them: compare with its changed_file_count.
+        """
+        request = commits_pb2.ListCommitsRequest(
+            parent=release_name(organization, version),
+            view=CommitView.COMMIT_VIEW_FULL if files else CommitView.COMMIT_VIEW_BASIC,
+        )
+        pages = self._connection.pages(self._stub.ListCommits, request, limit=limit)
+        return islice((item for page in pages for item in page.commits), limit)

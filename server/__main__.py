@@ -1,0 +1,180 @@
+"""`release-server`: serve, make an operator's token, tell the settings."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final
+
+from server.app import CannotListen, Server, open_server, open_settings_database
+from server.logs import start_logging
+from server.settings import Settings, SettingWrong, default_data_folder, markdown, read_settings
+from store.access.operators import add_operator_token
+from store.database import CannotOpen
+from store.errors import InvalidField, RegistryError
+
+log = logging.getLogger("server.main")
+
+# sysexits.h: a setting is wrong; something that is needed is not there.
+EX_CONFIG: Final = 78
+EX_UNAVAILABLE: Final = 69
+
+USAGE: Final = """release-server knows what was released.
+
+  release-server [serve] [flags]         serve until SIGTERM or SIGINT; `release-server serve --help` tells the flags
+  release-server token create [flags]    make one more operator's token and print its secret
+  release-server settings                print all settings, variables and flags, as docs/settings.md does
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit: 0 when all went well, 78 for a wrong setting, 69 when something needed is not there."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(_run(words))
+    except SettingWrong as error:
+        _say(str(error), EX_CONFIG)
+    except (CannotListen, CannotOpen) as error:
+        _say(str(error), EX_UNAVAILABLE)
+    except InvalidField as error:  # the operator's token is the one field that a start may refuse
+        _say(error.message, EX_CONFIG)
+    except RegistryError as error:
+        _say(error.message, EX_UNAVAILABLE)
+    except OSError as error:
+        _say(f"{error.filename or 'The server'}: {error.strerror}.", EX_UNAVAILABLE)
+
+
+def _run(words: list[str]) -> int:
+    match words:
+        case ["settings"]:
+            print(markdown(), end="")
+            return 0
+        case ["-h" | "--help" | "help"]:
+            print(USAGE, end="")
+            return 0
+        case ["token", "create", *flags]:
+            return _create_token(flags)
+        case ["serve", *flags]:
+            return _serve(read_settings(flags))
+        case [first, *_] if not first.startswith("-"):
+            raise SettingWrong(f"{first!r} is no command. `release-server --help` tells them.")
+        case flags:
+            return _serve(read_settings(flags))
+
+
+def _say(text: str, code: int) -> None:
+    print(f"release-server: {text}", file=sys.stderr)
+    sys.exit(code)
+
+
+# --- serve -------------------------------------------------------------------------------------------------------
+
+
+class _Signals:
+    """Counts the signals that ask the server to end."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.asked_again = threading.Event()
+
+    def listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._heard)
+
+    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+        # No logging here: the handler may have interrupted a thread that holds the log's lock.
+        (self.asked_again if self.asked.is_set() else self.asked).set()
+
+
+def _serve(settings: Settings) -> int:
+    start_logging(settings.log_level)
+    signals = _Signals()
+    signals.listen()
+    server = open_server(settings)
+    try:
+        server.start()
+    except BaseException:
+        server.close()
+        raise
+    _greet(server)
+    log.info("serving", extra={"fields": {"address": server.address, "data": str(settings.data)}})
+    while not signals.asked.wait(3600.0):
+        pass
+    server.drain(seconds=settings.drain_seconds, hurry=signals.asked_again.is_set)
+    ended = server.close()
+    log.info("stopped")
+    if not ended:
+        # Python would wait for the threads of handlers that do not notice that their calls were cut.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _greet(server: Server) -> None:
+    """Tell a person what to try next; a log collector gets the JSON line alone, except on the first start."""
+    settings = server.settings
+    if not (server.made_operator_token or sys.stdout.isatty()):
+        return
+    if settings.bootstrap_token is not None:
+        token = "the value of RELEASES_BOOTSTRAP_TOKEN"  # noqa: S105 - says where it is
+    elif settings.operator_token_file.exists():
+        token = str(settings.operator_token_file)
+    else:
+        token = "not kept here; `release-server token create` makes another"  # noqa: S105 - says where it is
+    kind = "" if settings.tls_certificate else " (plain text)"
+    lines = [
+        f"Release registry listens on {server.address}{kind}",
+        f"  data              {settings.data}",
+        f"  operator's token  {token}",
+        "Try next, in another terminal:",
+        f"  {_environment(server)}relctl org create acme",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _environment(server: Server) -> str:
+    """What the next command must be told because it is not as it expects by itself."""
+    words = []
+    if server.address != "127.0.0.1:50051":
+        words.append(f"RELCTL_SERVER={server.address}")
+    if server.settings.bootstrap_token is not None:
+        words.append("RELCTL_TOKEN=$RELEASES_BOOTSTRAP_TOKEN")
+    elif server.settings.data != default_data_folder(os.environ):  # noqa: TID251 - asks where relctl looks, sets nothing
+        words.append(f"RELCTL_TOKEN=$(cat {server.settings.operator_token_file})")
+    return "".join(word + " " for word in words)
+
+
+# --- token create ------------------------------------------------------------------------------------------------
+
+
+def _create_token(flags: Sequence[str]) -> int:
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--name", default="made by release-server token create")
+    named, rest = own.parse_known_args(flags)
+    settings = read_settings(rest, program="release-server token create [--name TEXT]")
+    start_logging("error")
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        db = open_settings_database(settings)
+    except CannotOpen as error:
+        if settings.uses_sqlite and "in use by another" in str(error):
+            text = "A server is running on this data folder and has the database to itself: use `relctl token create`."
+            raise CannotOpen(text) from None
+        raise
+    try:
+        db.migrate()
+        print(add_operator_token(db, named.name))
+    finally:
+        db.close()
+    return 0
+
+
+if __name__ == "__main__":
+    main()

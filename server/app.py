@@ -1,0 +1,238 @@
+"""The composition root: the one place where a server is put together from its parts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from releaseregistry.v1 import organizations_pb2, release_service_pb2, tokens_pb2
+
+from server.edge import CallLimits, Edge
+from server.errors import CallsBusy, Draining, StreamsBusy
+from server.health import REFLECTION_SLOTS, Health, reflection_routes
+from server.housekeeping import Housekeeping
+from server.idle import IdleWatch
+from server.lanes import Lane, Route, Router, handler
+from server.operator_token import keep_operator_token
+from server.servicers.commits import CommitRpcs
+from server.servicers.files import FileRpcs
+from server.servicers.organizations import OrganizationServicer
+from server.servicers.releases import ReleaseRpcs
+from server.servicers.tokens import TokenServicer
+from server.settings import Settings
+from store import Store
+from store.access.access import Access
+from store.access.credentials import authenticate
+from store.blobs.blobs import open_blobs
+from store.clock import Clock
+from store.database import Database, open_database
+from store.database.replays import purge_expired
+from store.files.uploads import purge_uploads
+from store.paging import open_page_tokens
+from store.releases.drain import drain_deleted_releases
+
+log = logging.getLogger("server.app")
+
+# What grpc leaves without a limit, limited. The slots of both lanes together stay below the streams of a connection, so
+# that a client learns from a refusal that the server is full, and does not queue in its own process.
+GRPC_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # a second server on the port fails to start, instead of sharing its calls
+    ("grpc.max_concurrent_streams", 96),
+    ("grpc.max_receive_message_length", 4 * 2**20),
+    ("grpc.max_metadata_size", 8 * 2**10),
+    ("grpc.absolute_max_metadata_size", 8 * 2**10),  # the same: in between, calls are refused at random
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 15 * 60_000),
+    ("grpc.keepalive_time_ms", 60_000),  # finds peers that vanished without a word
+    ("grpc.keepalive_timeout_ms", 20_000),
+)
+# After the drain, for handlers to notice that their calls were cut.
+CUT_SECONDS: Final = 5.0
+
+
+class ReleaseServicer(ReleaseRpcs, CommitRpcs, FileRpcs):
+    """All RPCs of the release service; each concept has a module."""
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; one line for the operator."""
+
+
+class Server:
+    """A server, put together and not yet listening. `start` it, `drain` it, `close` it; or `close` it alone.
+
+    `store` is what it serves. `made_operator_token` tells whether it wrote the operator's token file just now.
+    """
+
+    def __init__(self, settings: Settings, store: Store, services: Mapping[ServiceDescriptor, object]) -> None:
+        self.settings = settings
+        self.store = store
+        self.made_operator_token = False
+        self.port = 0
+        self.housekeeping = Housekeeping(_jobs(store, lambda: self._closing))
+        self._closing = False
+        self._watch = IdleWatch()
+        self._calls = Lane("calls", settings.call_slots)
+        self._streams = Lane("streams", settings.stream_slots)
+        self._reflection = Lane("reflection", REFLECTION_SLOTS)
+        self._refusals = Lane("refusals", 2)
+        self._health = Health([service.full_name for service in services], self._watch)
+        self._edge = Edge(
+            authenticate=_authenticator(store.db),
+            page_tokens=store.page_tokens,
+            watch=self._watch,
+            limits=CallLimits(unary=settings.call_seconds, silence=settings.silence_seconds),
+        )
+        self._router = Router(self._routes(services), when_draining=self._refusal(Draining()))
+        self._grpc = grpc.server(
+            # Every handler brings its lane; grpc asks for a pool all the same.
+            ThreadPoolExecutor(1, thread_name_prefix="lane-none"),
+            handlers=[self._router],
+            options=GRPC_OPTIONS,
+        )
+        self._started = False
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as host:port with the real port."""
+        return f"{self.settings.listen.rpartition(':')[0]}:{self.port}"
+
+    @property
+    def running_calls(self) -> int:
+        """How many calls are being worked on, health and reflection aside."""
+        return self._calls.busy + self._streams.busy
+
+    def start(self) -> None:
+        """Listen and serve. Raises CannotListen."""
+        self.port = self._bind()
+        self._watch.start()
+        self._grpc.start()
+        self._started = True
+        self.housekeeping.start()
+
+    def drain(self, *, seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
+        """Take no more calls, and return when the running ones have ended, after `seconds` or when `hurry` says so.
+
+        Health says NOT_SERVING from the first moment and goes on answering; other calls get DRAINING.
+        """
+        self._router.drain()
+        self._health.stop_serving()
+        log.info("draining", extra={"fields": {"running_calls": self.running_calls}})
+        deadline = time.monotonic() + seconds
+        for lane in (self._calls, self._streams):
+            while time.monotonic() < deadline and not hurry():
+                if lane.wait_until_idle(min(deadline, time.monotonic() + 0.1)):
+                    break
+        log.info("drained", extra={"fields": {"cut_calls": self.running_calls}})
+
+    def close(self) -> bool:
+        """Cut what still runs and let go of everything; whether every handler ended."""
+        self._closing = True
+        if self._started:
+            self._grpc.stop(None).wait(CUT_SECONDS)
+        self.housekeeping.stop(seconds=CUT_SECONDS)
+        self._watch.stop()
+        deadline = time.monotonic() + CUT_SECONDS
+        lanes = (self._calls, self._streams, self._reflection, self._refusals, self._health.lane)
+        idle = [lane.wait_until_idle(deadline) for lane in lanes]
+        for lane in lanes:
+            lane.shutdown(wait=False, cancel_futures=True)
+        self.store.blobs.close()
+        self.store.db.close()
+        return all(idle)
+
+    def _bind(self) -> int:
+        listen, settings = self.settings.listen, self.settings
+        try:
+            if settings.tls_certificate is None or settings.tls_key is None:
+                return self._grpc.add_insecure_port(listen)
+            pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
+            return self._grpc.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
+        except OSError as error:
+            raise CannotListen(f"The TLS files cannot be read: {error.strerror}.") from None
+        except RuntimeError:
+            cause = (
+                "its port is taken or may not be used"
+                if settings.tls_key is None
+                else ("its port is taken or may not be used, or the TLS certificate and key do not belong together")
+            )
+            raise CannotListen(f"Cannot listen on {listen}: {cause}.") from None
+
+    def _routes(self, services: Mapping[ServiceDescriptor, object]) -> dict[str, Route]:
+        calls_busy = self._refusal(CallsBusy(self._calls.slots))
+        streams_busy = self._refusal(StreamsBusy(self._streams.slots))
+        routes = self._health.routes()
+        for service, servicer in services.items():
+            for method, behaviour in self._edge.behaviours(service, servicer).items():
+                lane, when_full = (self._streams, streams_busy) if method.is_stream else (self._calls, calls_busy)
+                bound = handler(behaviour, lane, server_streams=method.server_streams)
+                routes[method.path] = Route(bound, lane, when_full)
+        if self.settings.reflection:
+            names = [service.full_name for service in services]
+            busy = self._refusal(StreamsBusy(self._reflection.slots))
+            routes |= reflection_routes(names, self._watch, self._reflection, busy)
+        return routes
+
+    def _refusal(self, error: CallsBusy | StreamsBusy | Draining) -> grpc.RpcMethodHandler[Any, Any]:
+        return handler(self._edge.refusal(error), self._refusals, server_streams=False)
+
+
+def open_server(settings: Settings, *, clock: Clock | None = None) -> Server:
+    """A server with its database migrated, its store open and its operator's token kept; not yet listening.
+
+    Raises CannotOpen, ContractBroken, and errors of the registry when the database is down.
+    """
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    db = open_settings_database(settings, clock=clock)
+    try:
+        db.migrate()
+        made = keep_operator_token(db, settings.operator_token_file, bootstrap_token=settings.bootstrap_token)
+        server = assembled(settings, db)
+    except BaseException:
+        db.close()
+        raise
+    server.made_operator_token = made
+    return server
+
+
+def open_settings_database(settings: Settings, *, clock: Clock | None = None) -> Database:
+    """The database that the settings name, not migrated. Raises CannotOpen."""
+    return open_database(settings.database, clock=clock, server_side_prepares=settings.pooler != "transaction")
+
+
+def assembled(settings: Settings, db: Database) -> Server:
+    """A server on a migrated database. Raises CannotOpen when the folder of the files is not fit."""
+    blobs = open_blobs(
+        db, settings.data / "blobs", max_content_bytes=settings.max_file_bytes, max_streams=settings.stream_slots
+    )
+    store = Store(db=db, blobs=blobs, page_tokens=open_page_tokens(db))
+    services = {
+        organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"]: OrganizationServicer(store),
+        tokens_pb2.DESCRIPTOR.services_by_name["TokenService"]: TokenServicer(store),
+        release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"]: ReleaseServicer(store),
+    }
+    try:
+        return Server(settings, store, services)
+    except BaseException:
+        blobs.close()
+        raise
+
+
+def _authenticator(db: Database) -> Callable[[str, str], Access]:
+    def rights(secret: str, caller: str) -> Access:
+        return db.read(lambda reader: authenticate(reader, secret, db.clock.now_us(), caller=caller))
+
+    return rights
+
+
+def _jobs(store: Store, stopped: Callable[[], bool]) -> dict[str, Callable[[], object]]:
+    return {
+        "drain deleted releases": lambda: drain_deleted_releases(store.db, stopped=stopped),
+        "purge answers of request ids": lambda: purge_expired(store.db),
+        "purge uploads": lambda: purge_uploads(store.db),
+    }

@@ -1,0 +1,128 @@
+"""What a handler is handed: the request, checked, and the `Call` that it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from server.errors import CallEnded, DeadlinePassed
+from store.access.access import Access
+from store.database.terms import Once, Terms
+from store.paging import PageRequest, PageTokens, Position
+
+R = TypeVar("R")
+M = TypeVar("M", bound=Message)
+
+DEFAULT_PAGE: Final = 100
+MAX_PAGE: Final = 1000
+
+
+class Call:
+    """What a handler gets in place of grpc's context: who calls, with what rights, and for how long."""
+
+    __slots__ = ("_context", "_deadline", "_page_tokens", "access", "method", "request_id", "user_agent")
+
+    def __init__(
+        self,
+        *,
+        access: Access,
+        method: str,
+        user_agent: str,
+        request_id: str,
+        context: grpc.ServicerContext,
+        page_tokens: PageTokens,
+        deadline: float | None,
+    ) -> None:
+        self.access = access
+        self.method = method
+        """The method's path, such as `/releaseregistry.v1.ReleaseService/CreateRelease`."""
+        self.user_agent = user_agent
+        """The client's, at most 256 characters; "" when it sent none."""
+        self.request_id = request_id
+        """The id of this call in logs and answers; not the request's field of that name."""
+        self._context = context
+        self._page_tokens = page_tokens
+        self._deadline = deadline
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds until the caller's deadline or the server's own, the first of them; 0 when over, None for no limit."""
+        # Without a deadline of the caller grpc tells the end of time.
+        theirs = min(self._context.time_remaining(), threading.TIMEOUT_MAX)
+        if self._deadline is None:
+            return None if theirs == threading.TIMEOUT_MAX else theirs
+        return min(theirs, max(0.0, self._deadline - time.monotonic()))
+
+    def check(self) -> None:
+        """Return when the call is worth going on with, as long work asks now and then.
+
+        Raises DeadlinePassed when its time is over, CallEnded when its caller is gone.
+        """
+        if not self._context.is_active():
+            raise CallEnded
+        if self.remaining_seconds() == 0:
+            raise DeadlinePassed
+
+    def is_active(self) -> bool:
+        """Whether the caller still waits. It may be told late: a stream is complete only by its finish message."""
+        return self._context.is_active()
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once the call has ended, however it does; at once if it has.
+
+        It runs on the one thread that serves all connections, so it only sets a flag or the like.
+        """
+        if not self._context.add_callback(callback):
+            callback()
+
+    def terms(
+        self,
+        request: Message,
+        reply: Callable[[R], M],
+        response_type: type[M],
+        *,
+        stored: Callable[[M], M] | None = None,
+    ) -> Terms[R, M]:
+        """The terms of the write that answers `request`, from its request_id and validate_only where it has them.
+
+        `reply` maps the store's result to the response. `stored` maps the response to what a repetition of the
+        request_id gets, where that differs.
+        """
+        once: Once[M] | None = None
+        request_id: str = getattr(request, "request_id", "")
+        if request_id:
+            once = Once(
+                token_id=self.access.token_id,
+                method=self.method,
+                request_id=request_id.lower(),
+                body_sha256=hashlib.sha256(request.SerializeToString(deterministic=True)).digest(),
+                encode=lambda response: (stored(response) if stored else response).SerializeToString(),
+                decode=response_type.FromString,
+            )
+        return Terms(reply=reply, validate_only=bool(getattr(request, "validate_only", False)), once=once)
+
+    def page(self, request: Any) -> PageRequest:
+        """The page that a List request asks for. Raises PageTokenInvalid, for a token of another list or caller too."""
+        size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+        if not request.page_token:
+            return PageRequest(size)
+        return PageRequest(size, self._page_tokens.open(request.page_token, binding=self._binding(request)))
+
+    def page_token(self, request: Any, position: Position | None) -> str:
+        """The page token of a position in the list that the request asks for; "" for None."""
+        if position is None:
+            return ""
+        return self._page_tokens.mint(position, binding=self._binding(request))
+
+    def _binding(self, request: Message) -> bytes:
+        arguments = type(request)()
+        arguments.CopyFrom(request)
+        arguments.ClearField("page_size")
+        arguments.ClearField("page_token")
+        parts = (self.access.token_id, self.method.encode(), arguments.SerializeToString(deterministic=True))
+        return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

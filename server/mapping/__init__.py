@@ -1,0 +1,1 @@
+"""Between messages of the contract and the dataclasses of the store; one module a concept."""

@@ -1,0 +1,165 @@
+"""Releases: messages of the contract to drafts of the store, and what the store answers to messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from releaseregistry.v1 import releases_pb2 as pb
+
+from server.errors import InvalidName
+from server.mapping.commits import author_message, commit_draft, commit_message, head_message
+from server.mapping.masks import changed_paths
+from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
+from server.names import PROJECT_FORM, parse_project, project_name, release_name, uid
+from store.errors import InvalidField
+from store.releases.create import CreatedRelease, CreateOutcome, ReleaseDraft
+from store.releases.details import ReleaseDetails
+from store.releases.rows import ReleaseStatus
+from store.releases.update import ReleaseChanges
+from store.releases.version import Version, parse_version
+
+EVERY_PROJECT: Final = "-"
+"""The project in a name that stands for all that the caller may access."""
+
+CHANGEABLE: Final = ("status", "ref", "url", "owner", "release_time")
+
+_STATUSES: Final[dict[int, ReleaseStatus]] = {
+    pb.RELEASE_STATUS_OPEN: ReleaseStatus.OPEN,
+    pb.RELEASE_STATUS_ARCHIVED: ReleaseStatus.ARCHIVED,
+}
+_STATUS_MESSAGES: Final[dict[int, pb.ReleaseStatus]] = {
+    ReleaseStatus.OPEN: pb.RELEASE_STATUS_OPEN,
+    ReleaseStatus.ARCHIVED: pb.RELEASE_STATUS_ARCHIVED,
+}
+_OUTCOMES: Final = {
+    CreateOutcome.CREATED: pb.CREATE_RELEASE_OUTCOME_CREATED,
+    CreateOutcome.EXTENDED: pb.CREATE_RELEASE_OUTCOME_EXTENDED,
+    CreateOutcome.UNCHANGED: pb.CREATE_RELEASE_OUTCOME_UNCHANGED,
+}
+
+
+def release_draft(request: pb.CreateReleaseRequest, organization: str, *, user_agent: str) -> ReleaseDraft:
+    """The release that a request asks for."""
+    release = request.release
+    if not release.version:
+        raise InvalidField("release.version", "is required")
+    return ReleaseDraft(
+        version=release.version,
+        projects=tuple(project_slugs(release.projects, organization, field="release.projects")),
+        status=_status(release.status, field="release.status"),
+        ref=release.ref,
+        url=release.url,
+        owner=release.owner,
+        release_time=optional_micros(release, "release_time"),
+        user_agent=user_agent,
+        commits=tuple(commit_draft(commit) for commit in request.commits),
+    )
+
+
+def release_changes(request: pb.UpdateReleaseRequest) -> ReleaseChanges:
+    """What an update asks to change."""
+    release = request.release
+    return ReleaseChanges(
+        fields=changed_paths(release, request.update_mask, allowed=CHANGEABLE),
+        status=_status(release.status, field="release.status") or ReleaseStatus.OPEN,
+        ref=release.ref,
+        url=release.url,
+        owner=release.owner,
+        release_time=optional_micros(release, "release_time"),
+    )
+
+
+def list_statuses(request: pb.ListReleasesRequest) -> tuple[ReleaseStatus, ...]:
+    """The statuses that a list asks for; empty where it says none."""
+    found = (_status(status, field=f"statuses[{index}]") for index, status in enumerate(request.statuses))
+    return tuple(status for status in found if status is not None)
+
+
+def project_slugs(names: Iterable[str], organization: str, *, field: str) -> list[str]:
+    """The slugs in names of projects, all of which are of this organization."""
+    slugs = []
+    for index, text in enumerate(names):
+        name = parse_project(text, field=f"{field}[{index}]")
+        if name.organization != organization:
+            raise InvalidName(
+                f"{field}[{index}]", PROJECT_FORM, why=f"it must be a project of organizations/{organization}"
+            )
+        slugs.append(name.project)
+    return slugs
+
+
+def release_message(details: ReleaseDetails) -> pb.Release:
+    """A release; with its newest commit, heads and authors where the details hold them."""
+    release, contents = details.release, details.contents
+    organization = release.organization_slug
+    message = pb.Release(
+        name=release_name(organization, release.version),
+        uid=uid(release.id),
+        version=release.version,
+        projects=[project_name(organization, project.slug) for project in release.projects],
+        status=_STATUS_MESSAGES[release.status],
+        ref=release.ref,
+        url=release.url,
+        owner=release.owner,
+        release_time=optional_timestamp(release.release_time),
+        create_time=to_timestamp(release.create_time),
+        update_time=to_timestamp(release.update_time),
+        etag=release.etag,
+        version_info=version_message(parse_version(release.version)),
+        commit_count=release.commit_count,
+        author_count=release.author_count,
+        file_count=release.file_count,
+        user_agent=release.user_agent,
+    )
+    if contents is not None:
+        if contents.last_commit is not None:
+            message.last_commit.CopyFrom(commit_message(contents.last_commit))
+        message.head_commits.extend(head_message(head) for head in contents.head_commits)
+        message.authors.extend(author_message(author) for author in contents.authors)
+    return message
+
+
+def version_message(version: Version) -> pb.VersionInfo:
+    """What a version says."""
+    message = pb.VersionInfo(
+        package=version.display_package, description=version.description, build_hash=version.build_hash or ""
+    )
+    if version.is_semver:
+        message.semantic.CopyFrom(
+            pb.SemanticVersion(
+                major=version.major or 0,
+                minor=version.minor or 0,
+                patch=version.patch or 0,
+                revision=version.revision or 0,
+                prerelease=version.prerelease or "",
+                build_code=version.build_code or "",
+                build_number=version.build_number,
+                component_count=version.components,
+            )
+        )
+    return message
+
+
+def created_message(created: CreatedRelease) -> pb.CreateReleaseResponse:
+    """What CreateRelease answers."""
+    return pb.CreateReleaseResponse(release=release_message(created.details), outcome=_OUTCOMES[created.outcome])
+
+
+def updated_message(details: ReleaseDetails) -> pb.UpdateReleaseResponse:
+    """What UpdateRelease answers."""
+    return pb.UpdateReleaseResponse(release=release_message(details))
+
+
+def deleted_message(_: None) -> pb.DeleteReleaseResponse:
+    """What DeleteRelease answers."""
+    return pb.DeleteReleaseResponse()
+
+
+def _status(status: int, *, field: str) -> ReleaseStatus | None:
+    if status == pb.RELEASE_STATUS_UNSPECIFIED:
+        return None
+    known = _STATUSES.get(status)
+    if known is None:
+        raise InvalidField(field, f"{status} is no status of a release")
+    return known

@@ -1,0 +1,118 @@
+"""RPCs on organizations, projects and repositories."""
+
+from __future__ import annotations
+
+from releaseregistry.v1 import organizations_pb2 as pb
+
+from server.calls import Call
+from server.mapping.organizations import (
+    created_organization,
+    created_project,
+    created_repository,
+    organization_changes,
+    organization_draft,
+    organization_message,
+    project_changes,
+    project_draft,
+    project_message,
+    repository_changes,
+    repository_draft,
+    repository_message,
+    updated_organization,
+    updated_project,
+    updated_repository,
+)
+from server.names import parse_organization, parse_project, parse_repository
+from store import Store
+from store.organizations.organizations import (
+    create_organization,
+    get_organization,
+    list_organizations,
+    update_organization,
+)
+from store.organizations.projects import create_project, get_project, list_projects, update_project
+from store.organizations.repositories import (
+    create_repository,
+    get_repository,
+    list_repositories,
+    update_repository,
+)
+
+
+class OrganizationServicer:
+    """The organization service."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def CreateOrganization(self, request: pb.CreateOrganizationRequest, call: Call) -> pb.CreateOrganizationResponse:
+        terms = call.terms(request, created_organization, pb.CreateOrganizationResponse)
+        return create_organization(self._store.db, organization_draft(request), terms)
+
+    def GetOrganization(self, request: pb.GetOrganizationRequest, call: Call) -> pb.GetOrganizationResponse:
+        slug = parse_organization(request.name, field="name")
+        row = get_organization(self._store.db, call.access, slug)
+        return pb.GetOrganizationResponse(organization=organization_message(row))
+
+    def ListOrganizations(self, request: pb.ListOrganizationsRequest, call: Call) -> pb.ListOrganizationsResponse:
+        page = list_organizations(self._store.db, call.access, call.page(request))
+        return pb.ListOrganizationsResponse(
+            organizations=[organization_message(row) for row in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def UpdateOrganization(self, request: pb.UpdateOrganizationRequest, call: Call) -> pb.UpdateOrganizationResponse:
+        slug = parse_organization(request.organization.name, field="organization.name")
+        terms = call.terms(request, updated_organization, pb.UpdateOrganizationResponse)
+        return update_organization(self._store.db, call.access, slug, organization_changes(request), terms)
+
+    def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.CreateProjectResponse:
+        organization = parse_organization(request.parent, field="parent")
+        terms = call.terms(request, created_project, pb.CreateProjectResponse)
+        return create_project(self._store.db, call.access, organization, project_draft(request), terms)
+
+    def GetProject(self, request: pb.GetProjectRequest, call: Call) -> pb.GetProjectResponse:
+        name = parse_project(request.name, field="name")
+        found = get_project(self._store.db, call.access, name.organization, name.project)
+        return pb.GetProjectResponse(project=project_message(*found))
+
+    def ListProjects(self, request: pb.ListProjectsRequest, call: Call) -> pb.ListProjectsResponse:
+        slug = parse_organization(request.parent, field="parent")
+        organization, page = list_projects(self._store.db, call.access, slug, call.page(request))
+        return pb.ListProjectsResponse(
+            projects=[project_message(organization, project) for project in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def UpdateProject(self, request: pb.UpdateProjectRequest, call: Call) -> pb.UpdateProjectResponse:
+        name = parse_project(request.project.name, field="project.name")
+        changes = project_changes(request)
+        terms = call.terms(request, updated_project, pb.UpdateProjectResponse)
+        return update_project(self._store.db, call.access, name.organization, name.project, changes, terms)
+
+    def CreateRepository(self, request: pb.CreateRepositoryRequest, call: Call) -> pb.CreateRepositoryResponse:
+        organization = parse_organization(request.parent, field="parent")
+        terms = call.terms(request, created_repository, pb.CreateRepositoryResponse)
+        return create_repository(self._store.db, call.access, organization, repository_draft(request), terms)
+
+    def GetRepository(self, request: pb.GetRepositoryRequest, call: Call) -> pb.GetRepositoryResponse:
+        name = parse_repository(request.name, field="name")
+        found = get_repository(self._store.db, call.access, name.organization, name.id)
+        return pb.GetRepositoryResponse(repository=repository_message(*found))
+
+    def ListRepositories(self, request: pb.ListRepositoriesRequest, call: Call) -> pb.ListRepositoriesResponse:
+        slug = parse_organization(request.parent, field="parent")
+        organization, page = list_repositories(self._store.db, call.access, slug, call.page(request))
+        return pb.ListRepositoriesResponse(
+            repositories=[repository_message(organization, repository) for repository in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def UpdateRepository(self, request: pb.UpdateRepositoryRequest, call: Call) -> pb.UpdateRepositoryResponse:
+        name = parse_repository(request.repository.name, field="repository.name")
+        changes = repository_changes(request)
+        terms = call.terms(request, updated_repository, pb.UpdateRepositoryResponse)
+        return update_repository(self._store.db, call.access, name.organization, name.id, changes, terms)

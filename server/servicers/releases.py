@@ -1,0 +1,95 @@
+"""RPCs on releases; the streams of their commits and files are in modules of their own."""
+
+from __future__ import annotations
+
+from releaseregistry.v1 import releases_pb2 as pb
+
+from server.calls import Call
+from server.mapping.releases import (
+    EVERY_PROJECT,
+    created_message,
+    deleted_message,
+    list_statuses,
+    project_slugs,
+    release_changes,
+    release_draft,
+    release_message,
+    updated_message,
+)
+from server.names import parse_organization, parse_release
+from store import Store
+from store.releases.create import create_release
+from store.releases.delete import delete_release
+from store.releases.list import list_releases
+from store.releases.read import get_previous_release, get_release
+from store.releases.update import update_release
+
+
+class ReleaseRpcs:
+    """The unary RPCs of the release service that are about releases themselves."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def CreateRelease(self, request: pb.CreateReleaseRequest, call: Call) -> pb.CreateReleaseResponse:
+        organization = parse_organization(request.parent, field="parent")
+        return create_release(
+            self._store.db,
+            call.access,
+            organization,
+            release_draft(request, organization, user_agent=call.user_agent),
+            call.terms(request, created_message, pb.CreateReleaseResponse),
+        )
+
+    def GetRelease(self, request: pb.GetReleaseRequest, call: Call) -> pb.GetReleaseResponse:
+        name = parse_release(request.name, field="name")
+        full = request.view != pb.RELEASE_VIEW_BASIC
+        details = get_release(self._store.db, call.access, name.organization, name.version, contents=full)
+        return pb.GetReleaseResponse(release=release_message(details))
+
+    def ListReleases(self, request: pb.ListReleasesRequest, call: Call) -> pb.ListReleasesResponse:
+        organization = parse_organization(request.parent, field="parent")
+        slugs = project_slugs(request.projects, organization, field="projects")
+        page = list_releases(
+            self._store.db,
+            call.access,
+            organization,
+            projects=slugs,
+            every_project=EVERY_PROJECT in slugs,
+            statuses=list_statuses(request),
+            page=call.page(request),
+            contents=request.view == pb.RELEASE_VIEW_FULL,
+        )
+        return pb.ListReleasesResponse(
+            releases=[release_message(details) for details in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def UpdateRelease(self, request: pb.UpdateReleaseRequest, call: Call) -> pb.UpdateReleaseResponse:
+        name = parse_release(request.release.name, field="release.name")
+        return update_release(
+            self._store.db,
+            call.access,
+            name.organization,
+            name.version,
+            changes=release_changes(request),
+            etag=request.release.etag,
+            terms=call.terms(request, updated_message, pb.UpdateReleaseResponse),
+        )
+
+    def DeleteRelease(self, request: pb.DeleteReleaseRequest, call: Call) -> pb.DeleteReleaseResponse:
+        name = parse_release(request.name, field="name")
+        return delete_release(
+            self._store.db,
+            call.access,
+            name.organization,
+            name.version,
+            etag=request.etag,
+            terms=call.terms(request, deleted_message, pb.DeleteReleaseResponse),
+        )
+
+    def GetPreviousRelease(self, request: pb.GetPreviousReleaseRequest, call: Call) -> pb.GetPreviousReleaseResponse:
+        name = parse_release(request.name, field="name")
+        previous = get_previous_release(self._store.db, call.access, name.organization, name.version)
+        return pb.GetPreviousReleaseResponse(release=None if previous is None else release_message(previous))

@@ -1,0 +1,20 @@
+"""What is kept and what it means: knows no gRPC and no protos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # whoever needs one module of the store does not load all of it
+    from store.blobs.blobs import Blobs
+    from store.database import Database
+    from store.paging import PageTokens
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What an operation may need: the database, the bytes of files, and the tokens of pages."""
+
+    db: Database
+    blobs: Blobs
+    page_tokens: PageTokens

@@ -1,0 +1,147 @@
+"""Which projects a caller may see and work in.
+
+*Membership* is what the token lists, or every project with all_projects. *Access* is membership, or every project of
+an organization with open membership. What is missing and what is not the caller's look alike. See behaviour.md,
+Project access.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from store.access.access import Access
+from store.database import Query, Reader, hole, query_shape
+from store.errors import ProjectForbidden
+from store.organizations.models import Project, ProjectSlug
+
+if TYPE_CHECKING:
+    from store.organizations.lookup import OrganizationRow
+
+T = TypeVar("T")
+
+_MOST_AT_ONCE: Final = 128  # parameters of one query; longer lists go in several
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A project as releases need it; slug is its current one."""
+
+    id: bytes
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSet:
+    """Every project of an organization, or just these."""
+
+    everything: bool
+    ids: frozenset[bytes] = frozenset()
+
+    def allows(self, project_id: bytes) -> bool:
+        """Whether the project is in the set; it must be one of the organization's."""
+        return self.everything or project_id in self.ids
+
+    def allows_all(self, project_ids: Iterable[bytes]) -> bool:
+        """Whether all of these are in the set; true of none at all."""
+        return self.everything or self.ids.issuperset(project_ids)
+
+    def allows_any(self, project_ids: Iterable[bytes]) -> bool:
+        """Whether at least one of these is in the set; false of none at all."""
+        return any(self.everything or project_id in self.ids for project_id in project_ids)
+
+
+EVERY_PROJECT: Final = ProjectSet(everything=True)
+
+
+@query_shape
+def _projects_by_slugs(count: int) -> Query[tuple[str, bytes, str]]:
+    holes = [hole(ProjectSlug.slug, f"slug_{index}") for index in range(count)]
+    return Query(
+        ProjectSlug.select(ProjectSlug.slug, Project.id, Project.slug)
+        .join(Project, on=(Project.id == ProjectSlug.project_id))
+        .where(ProjectSlug.organization_id == hole(ProjectSlug.organization_id), ProjectSlug.slug.in_(holes))
+    )
+
+
+@query_shape
+def _slugs_by_ids(count: int) -> Query[tuple[bytes, str]]:
+    holes = [hole(Project.id, f"id_{index}") for index in range(count)]
+    return Query(Project.select(Project.id, Project.slug).where(Project.id.in_(holes)))
+
+
+def member_projects(access: Access) -> ProjectSet:
+    """The projects that the caller is a member of: what create may name, and what lists show when nothing is named."""
+    if access.all_projects or access.is_operator:
+        return EVERY_PROJECT
+    return ProjectSet(everything=False, ids=access.project_ids)
+
+
+def accessible_projects(access: Access, organization: OrganizationRow) -> ProjectSet:
+    """The projects that the caller may see and work in: all of an organization with open membership, else its own."""
+    return EVERY_PROJECT if organization.open_membership else member_projects(access)
+
+
+def projects_to_create_in(
+    reader: Reader, access: Access, organization: OrganizationRow, slugs: Iterable[str]
+) -> tuple[ProjectRow, ...]:
+    """The named projects, each once, sorted by id; the caller is a member of all of them.
+
+    A former slug names its project too. Raises `ProjectForbidden` with the slugs that are missing or not the
+    caller's, all alike.
+    """
+    return _allowed(reader, member_projects(access), organization, slugs)
+
+
+def projects_to_list(
+    reader: Reader, access: Access, organization: OrganizationRow, slugs: Iterable[str], *, everything: bool = False
+) -> ProjectSet:
+    """The projects whose things a list shows.
+
+    Those named, which the caller must all have access to (else `ProjectForbidden`, as in `projects_to_create_in`).
+    Nothing named: those the caller is a member of, or with `everything` all that it may access.
+    """
+    named = set(slugs)
+    accessible = accessible_projects(access, organization)
+    if named:
+        allowed = _allowed(reader, accessible, organization, named)
+        return ProjectSet(everything=False, ids=frozenset(project.id for project in allowed))
+    return accessible if everything else member_projects(access)
+
+
+def project_slugs(reader: Reader, ids: Iterable[bytes]) -> dict[bytes, str]:
+    """The current slugs of these projects; ids of none are left out."""
+    found: dict[bytes, str] = {}
+    for part in _parts(sorted(set(ids))):
+        query = _slugs_by_ids(len(part))
+        found.update(reader.rows(query, **{f"id_{index}": id_ for index, id_ in enumerate(part)}))
+    return found
+
+
+def _allowed(
+    reader: Reader, allowed: ProjectSet, organization: OrganizationRow, slugs: Iterable[str]
+) -> tuple[ProjectRow, ...]:
+    named = sorted(set(slugs))
+    found: dict[str, ProjectRow] = {}
+    for part in _parts(named):
+        query = _projects_by_slugs(len(part))
+        params = {f"slug_{index}": slug for index, slug in enumerate(part)}
+        for asked, id_, slug in reader.rows(query, organization_id=organization.id, **params):
+            if allowed.allows(id_):
+                found[asked] = ProjectRow(id_, slug)
+    if len(found) < len(named):
+        raise ProjectForbidden(slug for slug in named if slug not in found)
+    return tuple(sorted(set(found.values()), key=attrgetter("id")))
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in parts whose lengths are powers of two, so that few queries are compiled.
+
+    The last part repeats its last item as often as it takes.
+    """
+    for start in range(0, len(items), _MOST_AT_ONCE):
+        part = items[start : start + _MOST_AT_ONCE]
+        length = 1 << (len(part) - 1).bit_length()
+        yield [*part, *[part[-1]] * (length - len(part))]

@@ -1,0 +1,326 @@
+"""Tokens: making, checking, listing and revoking them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+from uuid import UUID
+
+import peewee
+
+from store.access.access import Access
+from store.access.models import Token, TokenProject
+from store.access.projects import ProjectRow, member_projects, projects_to_create_in
+from store.access.scopes import INSTALLATION_ADMIN, SCOPES
+from store.access.secrets import digest_of, new_secret, suffix_of
+from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
+from store.errors import (
+    CredentialsInvalid,
+    InvalidField,
+    ProjectForbidden,
+    ScopeMissing,
+    TokenNotFound,
+)
+from store.organizations.lookup import OrganizationRow, find_organization, organization_of
+from store.organizations.models import Project
+from store.paging import Page, PageRequest, page_of, paged
+
+M = TypeVar("M")
+
+# A page of tokens names at most this many projects, so that its message stays below 4 MiB; it may then hold fewer
+# tokens than were asked for.
+_PROJECTS_A_PAGE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDraft:
+    """A token to create; projects are slugs, expire_time is in microseconds UTC, None for never."""
+
+    scopes: tuple[str, ...]
+    display_name: str = ""
+    all_projects: bool = False
+    projects: tuple[str, ...] = ()
+    expire_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDetails:
+    """A token as it is told: never with its secret. Times in microseconds UTC.
+
+    organization is the slug, None for a token of the installation; scopes are sorted and as granted, without those
+    they include; projects are slugs, sorted.
+    """
+
+    id: bytes
+    organization: str | None
+    display_name: str
+    scopes: tuple[str, ...]
+    all_projects: bool
+    projects: tuple[str, ...]
+    create_time: int
+    expire_time: int | None
+    revoke_time: int | None
+    secret_suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedToken:
+    """A new token and its secret, which nobody can tell again."""
+
+    token: TokenDetails
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenRow:
+    id: bytes
+    organization_id: bytes | None
+    display_name: str
+    scopes: str
+    all_projects: bool
+    create_time: int
+    expire_time: int | None
+    revoke_time: int | None
+    secret_suffix: str
+
+
+_COLUMNS = (
+    Token.id,
+    Token.organization_id,
+    Token.display_name,
+    Token.scopes,
+    Token.all_projects,
+    Token.create_time,
+    Token.expire_time,
+    Token.revoke_time,
+    Token.secret_suffix,
+)
+_BY_ID = Query(Token.select(*_COLUMNS).where(Token.id == hole(Token.id)), row=_TokenRow)
+_INSERT = Statement(
+    Token.insert(
+        {
+            Token.id: hole(Token.id),
+            Token.organization_id: hole(Token.organization_id, nullable=True),
+            Token.display_name: hole(Token.display_name),
+            Token.secret_sha256: hole(Token.secret_sha256),
+            Token.secret_suffix: hole(Token.secret_suffix),
+            Token.scopes: hole(Token.scopes),
+            Token.all_projects: hole(Token.all_projects),
+            Token.create_time: hole(Token.create_time),
+            Token.expire_time: hole(Token.expire_time, nullable=True),
+        }
+    )
+)
+_ADD_PROJECT = Statement(
+    TokenProject.insert(
+        {TokenProject.token_id: hole(TokenProject.token_id), TokenProject.project_id: hole(TokenProject.project_id)}
+    )
+)
+_REVOKE = Statement(Token.update({Token.revoke_time: hole(Token.revoke_time)}).where(Token.id == hole(Token.id)))
+
+
+def create_token(
+    db: Database,
+    access: Access,
+    organization: str | None,
+    draft: TokenDraft,
+    terms: Terms[CreatedToken, M] = PLAIN,
+) -> M:
+    """Create a token of the organization with this slug, or of the installation (None), and its secret.
+
+    The caller grants only what it holds: its scopes with those they include, and projects it is a *member* of; open
+    membership is no ground to grant, because it may end. A token of the installation takes no projects, it reaches all.
+
+    Raises `OrganizationNotFound`, `ScopeMissing` for a scope the caller lacks (`installation:admin` for a token of the
+    installation), `ProjectForbidden` for a project it is no member of, `InvalidField` for unknown scopes, projects
+    beside all_projects, or an expire_time that is past.
+    """
+    return db.write(lambda tx: _create(tx, access, organization, draft), terms)
+
+
+def list_tokens(db: Database, access: Access, organization: str | None, request: PageRequest) -> Page[TokenDetails]:
+    """A page of the tokens of the organization, or of the installation (None), newest first, invalid ones too.
+
+    A token is told with all its projects, whether or not the caller has access to them. Raises
+    `OrganizationNotFound`, or `ScopeMissing` when a caller without `installation:admin` asks for the installation's.
+    """
+
+    def read(reader: Reader) -> Page[TokenDetails]:
+        owner = _owner(reader, access, organization)
+        query = Token.select(*_COLUMNS).where(
+            Token.organization_id.is_null() if owner is None else Token.organization_id == owner.id
+        )
+        rows = [_TokenRow(*row) for row in reader.fetch(paged(query, request, [Token.id], descending=True).tuples())]
+        fitting = replace(request, size=_how_many_fit(reader, rows[: request.size]))
+        page = page_of(rows[: fitting.limit], fitting, lambda row: (row.id,))
+        items = _details(reader, page.items, None if owner is None else owner.slug)
+        return Page(tuple(items), page.next, page.previous)
+
+    return db.read(read)
+
+
+def revoke_token(
+    db: Database,
+    access: Access,
+    organization: str | None,
+    token_id: bytes,
+    terms: Terms[TokenDetails, M] = PLAIN,
+) -> M:
+    """End a token at once; a revoked one keeps its first revoke_time. A token may revoke itself.
+
+    Raises `OrganizationNotFound`, `TokenNotFound`, or `ScopeMissing` when a caller without `installation:admin` names
+    a token of the installation.
+    """
+    return db.write(lambda tx: _revoke(tx, access, organization, token_id), terms)
+
+
+def whoami(db: Database, access: Access) -> TokenDetails:
+    """The calling token."""
+
+    def read(reader: Reader) -> TokenDetails:
+        row = reader.row(_BY_ID, id=access.token_id)
+        if row is None:
+            raise CredentialsInvalid
+        owner = None if row.organization_id is None else organization_of(reader, row.organization_id)
+        return _details(reader, [row], None if owner is None else owner.slug)[0]
+
+    return db.read(read)
+
+
+def _create(tx: Transaction, access: Access, organization: str | None, draft: TokenDraft) -> CreatedToken:
+    owner = _owner(tx, access, organization)
+    scopes = _granted_scopes(access, draft.scopes, to_installation=owner is None)
+    projects = _granted_projects(tx, access, owner, draft)
+    if draft.expire_time is not None and draft.expire_time <= tx.now:
+        raise InvalidField("token.expire_time", "is past, so the token would never be valid")
+    secret = new_secret()
+    made = TokenDetails(
+        id=new_id(),
+        organization=None if owner is None else owner.slug,
+        display_name=draft.display_name,
+        scopes=scopes,
+        all_projects=draft.all_projects,
+        projects=tuple(sorted(project.slug for project in projects)),
+        create_time=tx.now,
+        expire_time=draft.expire_time,
+        revoke_time=None,
+        secret_suffix=suffix_of(secret),
+    )
+    insert_token(tx, made, None if owner is None else owner.id, secret)
+    tx.run_many(_ADD_PROJECT, [{"token_id": made.id, "project_id": project.id} for project in projects])
+    return CreatedToken(made, secret)
+
+
+def insert_token(tx: Transaction, token: TokenDetails, organization_id: bytes | None, secret: str) -> None:
+    """Write the row of a token; that it may be granted was checked."""
+    tx.run(
+        _INSERT,
+        id=token.id,
+        organization_id=organization_id,
+        display_name=token.display_name,
+        secret_sha256=digest_of(secret),
+        secret_suffix=token.secret_suffix,
+        scopes=" ".join(token.scopes),
+        all_projects=token.all_projects,
+        create_time=token.create_time,
+        expire_time=token.expire_time,
+    )
+
+
+def _revoke(tx: Transaction, access: Access, organization: str | None, token_id: bytes) -> TokenDetails:
+    owner = _owner(tx, access, organization)
+    row = tx.lock(_BY_ID, id=token_id)
+    if row is None or row.organization_id != (None if owner is None else owner.id):
+        raise TokenNotFound(None if owner is None else owner.slug, str(UUID(bytes=token_id)))
+    if row.revoke_time is None:
+        tx.run(_REVOKE, id=token_id, revoke_time=tx.now)
+        row = replace(row, revoke_time=tx.now)
+    return _details(tx, [row], None if owner is None else owner.slug)[0]
+
+
+def _owner(reader: Reader, access: Access, organization: str | None) -> OrganizationRow | None:
+    """Whose tokens are meant; None for the installation's, with which only its administrators have to do."""
+    if organization is not None:
+        return find_organization(reader, access, organization)
+    if not (access.is_operator and access.may(INSTALLATION_ADMIN)):
+        raise ScopeMissing(INSTALLATION_ADMIN)
+    return None
+
+
+def _granted_scopes(access: Access, asked: Sequence[str], *, to_installation: bool) -> tuple[str, ...]:
+    scopes = tuple(sorted(set(asked)))
+    if not scopes:
+        raise InvalidField("token.scopes", "must name at least one scope")
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise InvalidField("token.scopes", f"{scope!r} is no scope; scopes are {', '.join(sorted(SCOPES))}")
+        if scope == INSTALLATION_ADMIN and not to_installation:
+            raise InvalidField("token.scopes", f"{scope!r} is only for tokens of the installation, without a parent")
+    for scope in scopes:
+        if not access.may(scope):
+            raise ScopeMissing(scope)
+    return scopes
+
+
+def _granted_projects(
+    tx: Transaction, access: Access, owner: OrganizationRow | None, draft: TokenDraft
+) -> tuple[ProjectRow, ...]:
+    if owner is None:
+        if draft.all_projects or draft.projects:
+            field = "token.all_projects" if draft.all_projects else "token.projects"
+            raise InvalidField(field, "must be empty: a token of the installation reaches every project")
+        return ()
+    if draft.all_projects:
+        if draft.projects:
+            raise InvalidField("token.projects", "must be empty beside all_projects")
+        if not member_projects(access).everything:
+            raise ProjectForbidden(["*"])
+        return ()
+    return projects_to_create_in(tx, access, owner, draft.projects)
+
+
+def _details(reader: Reader, rows: Sequence[_TokenRow], organization: str | None) -> list[TokenDetails]:
+    slugs: dict[bytes, list[str]] = {row.id: [] for row in rows}
+    if organization is not None and rows:
+        query = (
+            TokenProject.select(TokenProject.token_id, Project.slug)
+            .join(Project, on=(Project.id == TokenProject.project_id))
+            .where(TokenProject.token_id.in_(list(slugs)))
+            .order_by(Project.slug)
+        )
+        for token_id, slug in reader.fetch(query.tuples()):
+            slugs[token_id].append(slug)
+    return [
+        TokenDetails(
+            id=row.id,
+            organization=organization,
+            display_name=row.display_name,
+            scopes=tuple(row.scopes.split()),
+            all_projects=row.all_projects,
+            projects=tuple(slugs[row.id]),
+            create_time=row.create_time,
+            expire_time=row.expire_time,
+            revoke_time=row.revoke_time,
+            secret_suffix=row.secret_suffix,
+        )
+        for row in rows
+    ]
+
+
+def _how_many_fit(reader: Reader, rows: Sequence[_TokenRow]) -> int:
+    """How many of the tokens, from the first on, name at most `_PROJECTS_A_PAGE` projects together; at least one."""
+    if not rows:
+        return 1
+    query = (
+        TokenProject.select(TokenProject.token_id, peewee.fn.COUNT(TokenProject.project_id))
+        .where(TokenProject.token_id.in_([row.id for row in rows]))
+        .group_by(TokenProject.token_id)
+    )
+    counts = dict(reader.fetch(query.tuples()))
+    named = 0
+    for index, row in enumerate(rows):
+        named += counts.get(row.id, 0)
+        if named > _PROJECTS_A_PAGE and index:
+            return index
+    return len(rows)

@@ -1,0 +1,1 @@
+"""What happened: an entry per project with who, when and what."""

@@ -1,0 +1,27 @@
+"""Rows of activities."""
+
+from peewee import Model
+
+from store.database.fields import IdField, JsonField, TextField, TimeField
+
+
+class Activity(Model):
+    """kind is a word such as `release_created`; subject is what it happened to (of a version the first 64 characters);
+    token_id and caller say who."""
+
+    id = IdField(primary_key=True)
+    organization_id = IdField()
+    project_id = IdField(null=True)
+    kind = TextField()
+    subject = TextField()
+    data = JsonField()
+    token_id = IdField()
+    caller = TextField()
+    happen_time = TimeField()
+
+    class Meta:
+        table_name = "activity"
+        indexes = (
+            (("project_id", "happen_time", "id"), True),
+            (("organization_id", "happen_time", "id"), True),
+        )

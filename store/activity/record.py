@@ -1,0 +1,88 @@
+"""Activities: who did what, when, to which project. Written in the transaction of what they tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from store.access import Access
+from store.activity.models import Activity
+from store.database import Statement, Transaction, hole, new_id
+
+SUBJECT_CHARACTERS: Final = 64
+"""How much of a version (or whatever it is about) an activity keeps as its subject."""
+
+_INSERT = Statement(
+    Activity.insert(
+        {
+            Activity.id: hole(Activity.id),
+            Activity.organization_id: hole(Activity.organization_id),
+            Activity.project_id: hole(Activity.project_id, nullable=True),
+            Activity.kind: hole(Activity.kind),
+            Activity.subject: hole(Activity.subject),
+            Activity.data: hole(Activity.data),
+            Activity.token_id: hole(Activity.token_id),
+            Activity.caller: hole(Activity.caller),
+            Activity.happen_time: hole(Activity.happen_time),
+        }
+    )
+)
+
+
+def record_activity(
+    tx: Transaction,
+    access: Access,
+    *,
+    organization_id: bytes,
+    project_id: bytes | None,
+    kind: str,
+    subject: str,
+    data: Mapping[str, Any],
+    happen_time: int,
+) -> None:
+    """Record one activity of a project, or of the organization where project_id is None.
+
+    `kind` is a word such as `release_created`; of `subject` the first 64 characters are kept; `data` is a JSON object;
+    `happen_time` is in microseconds. Who did it is the token of `access` and the caller that it named.
+    """
+    record_activities(
+        tx,
+        access,
+        organization_id=organization_id,
+        project_ids=(project_id,),
+        kind=kind,
+        subject=subject,
+        data=data,
+        happen_time=happen_time,
+    )
+
+
+def record_activities(
+    tx: Transaction,
+    access: Access,
+    *,
+    organization_id: bytes,
+    project_ids: Sequence[bytes | None],
+    kind: str,
+    subject: str,
+    data: Mapping[str, Any],
+    happen_time: int,
+) -> None:
+    """Record the same activity for each of the projects; for none of them, none."""
+    tx.run_many(
+        _INSERT,
+        [
+            {
+                "id": new_id(),
+                "organization_id": organization_id,
+                "project_id": project_id,
+                "kind": kind,
+                "subject": subject[:SUBJECT_CHARACTERS],
+                "data": data,
+                "token_id": access.token_id,
+                "caller": access.caller,
+                "happen_time": happen_time,
+            }
+            for project_id in project_ids
+        ],
+    )

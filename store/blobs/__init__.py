@@ -1,0 +1,1 @@
+"""Bytes: contents as ordered chunks, chunks in packs."""

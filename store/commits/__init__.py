@@ -1,0 +1,1 @@
+"""Commits, their authors and changed files, and the releases they are in."""

@@ -1,0 +1,90 @@
+"""Setting the commits of a release."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from store.access import Access
+from store.activity.record import record_activities
+from store.commits.drafts import CommitDraft
+from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
+from store.commits.replace import replace_commits
+from store.commits.turns import TurnNotGot, Turns
+from store.database import PLAIN, Database, Terms, Transaction
+from store.database.terms import M
+from store.errors import CommitsBusy, LockTimeout
+from store.organizations.lookup import find_organization
+from store.releases.details import ReleaseDetails, release_details
+from store.releases.lookup import current_release, writable_release
+
+MAX_WAIT_SECONDS = 10.0
+"""How long a call waits for others that set commits of the same release."""
+MAX_COMMITS = 100_000
+"""The most commits of one call, counted as sent."""
+MAX_FILES = 1_000_000
+"""The most changed files of one call, counted as sent."""
+
+_TURNS = Turns()
+
+
+def set_commits(
+    db: Database,
+    access: Access,
+    organization_slug: str,
+    version: str,
+    commits: Sequence[CommitDraft],
+    *,
+    wait_seconds: float | None = None,
+    terms: Terms[ReleaseDetails, M] = PLAIN,
+) -> M:
+    """Give the release these commits and no other, all or nothing; the release as it then is.
+
+    Repositories, authors, commits and changed files are got or created; what is not said of a known commit stays.
+    No commits detach the release's commits, heads and authors. Each project of the release gets an activity
+    `commits_set`, unless the release had just these commits already. Calls for one release, or for one repository,
+    wait for one another, `wait_seconds` long (None: as long as allowed) and at most 10 s. At most 100,000 commits
+    with 1,000,000 files. See behaviour.md, Commits.
+
+    Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
+    `CommitsBusy`.
+    """
+    # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
+    organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
+    prepared = prepare_commits(commits, fallback_repository=fallback_repository(organization.id))
+    deadline = time.monotonic() + (
+        MAX_WAIT_SECONDS if wait_seconds is None else max(0.0, min(wait_seconds, MAX_WAIT_SECONDS))
+    )
+    keys = [(organization.id, "release", version)]
+    keys += [(organization.id, "repository", name) for name in prepared.repositories]
+    try:
+        # The rows are locked, too, for the sake of other processes. But each who waits for a row holds a connection,
+        # and a release that many set at once would leave none to anybody else.
+        with _TURNS.hold(keys, deadline=deadline):
+            return db.write(
+                lambda tx: _set(tx, access, organization.slug, version, prepared),
+                terms,
+                wait_seconds=max(0.0, deadline - time.monotonic()),
+                long=True,
+            )
+    except (TurnNotGot, LockTimeout):
+        raise CommitsBusy(organization.slug, version) from None
+
+
+def _set(
+    tx: Transaction, access: Access, organization_slug: str, version: str, prepared: PreparedCommits
+) -> ReleaseDetails:
+    release = writable_release(tx, access, organization_slug, version)
+    changed = replace_commits(tx, release.organization_id, release.id, prepared)
+    if changed:
+        record_activities(
+            tx,
+            access,
+            organization_id=release.organization_id,
+            project_ids=release.project_ids,
+            kind="commits_set",
+            subject=release.version,
+            data={"version": release.version, "commit_count": len(prepared.commits)},
+            happen_time=tx.now,
+        )
+    return release_details(tx, current_release(tx, release))

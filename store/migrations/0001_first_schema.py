@@ -1,0 +1,519 @@
+"""First schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import SqliteDatabase
+
+SQLITE = [
+    """CREATE TABLE "activity" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "project_id" BLOB,
+        "kind" TEXT NOT NULL,
+        "subject" TEXT NOT NULL,
+        "data" TEXT NOT NULL,
+        "token_id" BLOB NOT NULL,
+        "caller" TEXT NOT NULL,
+        "happen_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id" ON "activity" ("project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id" ON "activity" ("organization_id", "happen_time", "id")""",
+    """CREATE TABLE "answered_request" (
+        "token_id" BLOB NOT NULL,
+        "method" TEXT NOT NULL,
+        "request_id" TEXT NOT NULL,
+        "body_sha256" BLOB NOT NULL,
+        "reply" BLOB NOT NULL,
+        "expire_time" INTEGER NOT NULL,
+        PRIMARY KEY ("token_id", "method", "request_id")
+    )""",
+    """CREATE INDEX "answeredrequest_expire_time" ON "answered_request" ("expire_time")""",
+    """CREATE TABLE "chunk" (
+        "organization_id" BLOB NOT NULL,
+        "sha256" BLOB NOT NULL,
+        "size_bytes" INTEGER NOT NULL,
+        "pack_id" BLOB NOT NULL,
+        "pack_offset" INTEGER NOT NULL,
+        "stored_bytes" INTEGER NOT NULL,
+        "encoding" INTEGER NOT NULL,
+        "checksum" BLOB NOT NULL,
+        "state" TEXT NOT NULL,
+        "touched_at" INTEGER NOT NULL,
+        PRIMARY KEY ("organization_id", "sha256")
+    ) WITHOUT ROWID""",
+    """CREATE INDEX "chunk_pack_id_pack_offset" ON "chunk" ("pack_id", "pack_offset")""",
+    """CREATE TABLE "commit" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "repository_id" BLOB NOT NULL,
+        "key" TEXT NOT NULL,
+        "author_id" BLOB,
+        "message" TEXT,
+        "commit_time" INTEGER,
+        "changed_file_count" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "commit_repository_id_key" ON "commit" ("repository_id", "key")""",
+    """CREATE TABLE "commit_author" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "email" TEXT NOT NULL,
+        "display_name" TEXT
+    )""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_email" ON "commit_author" ("organization_id", "email")""",
+    """CREATE TABLE "commit_file" (
+        "commit_id" BLOB NOT NULL,
+        "path" TEXT NOT NULL,
+        "change_type" INTEGER NOT NULL,
+        PRIMARY KEY ("commit_id", "path")
+    ) WITHOUT ROWID""",
+    """CREATE TABLE "content" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "sha256" BLOB NOT NULL,
+        "size_bytes" INTEGER NOT NULL,
+        "inline_data" BLOB,
+        "checksum" BLOB,
+        "create_time" INTEGER NOT NULL,
+        "touched_at" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "content_organization_id_sha256" ON "content" ("organization_id", "sha256")""",
+    """CREATE TABLE "content_chunk" (
+        "content_id" BLOB NOT NULL,
+        "start_offset" INTEGER NOT NULL,
+        "chunk_sha256" BLOB NOT NULL,
+        "size_bytes" INTEGER NOT NULL,
+        PRIMARY KEY ("content_id", "start_offset")
+    ) WITHOUT ROWID""",
+    """CREATE TABLE "draining_release" (
+        "release_id" BLOB NOT NULL PRIMARY KEY,
+        "delete_time" INTEGER NOT NULL
+    )""",
+    """CREATE TABLE "installation_secret" (
+        "purpose" TEXT NOT NULL PRIMARY KEY,
+        "value" BLOB NOT NULL
+    )""",
+    """CREATE TABLE "organization" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "slug" TEXT NOT NULL,
+        "display_name" TEXT NOT NULL,
+        "open_membership" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "update_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "organization_slug_index" ON "organization" ("slug")""",
+    """CREATE TABLE "organization_slug" (
+        "slug" TEXT NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL
+    )""",
+    """CREATE TABLE "pack" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "size_bytes" INTEGER NOT NULL,
+        "state" TEXT NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "touched_at" INTEGER NOT NULL
+    )""",
+    """CREATE TABLE "project" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "slug" TEXT NOT NULL,
+        "display_name" TEXT NOT NULL,
+        "platform" TEXT NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "update_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "project_organization_id_slug" ON "project" ("organization_id", "slug")""",
+    """CREATE TABLE "project_slug" (
+        "organization_id" BLOB NOT NULL,
+        "slug" TEXT NOT NULL,
+        "project_id" BLOB NOT NULL,
+        PRIMARY KEY ("organization_id", "slug")
+    )""",
+    """CREATE TABLE "release" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "version" TEXT NOT NULL,
+        "status" INTEGER NOT NULL,
+        "ref" TEXT NOT NULL,
+        "url" TEXT NOT NULL,
+        "owner" TEXT NOT NULL,
+        "user_agent" TEXT NOT NULL,
+        "release_time" INTEGER,
+        "create_time" INTEGER NOT NULL,
+        "update_time" INTEGER NOT NULL,
+        "delete_time" INTEGER,
+        "revision" INTEGER NOT NULL,
+        "package" TEXT,
+        "major" INTEGER,
+        "minor" INTEGER,
+        "patch" INTEGER,
+        "fourth" INTEGER,
+        "prerelease" TEXT,
+        "build_code" TEXT,
+        "build_number" INTEGER,
+        "version_key" BLOB NOT NULL,
+        "project_count" INTEGER NOT NULL,
+        "commit_count" INTEGER NOT NULL,
+        "author_count" INTEGER NOT NULL,
+        "file_count" INTEGER NOT NULL,
+        "last_commit_id" BLOB
+    )""",
+    """CREATE UNIQUE INDEX "release_organization_id_version" ON "release" ("organization_id", "version")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id" ON "release" ("organization_id", "status", "create_time", "id")""",
+    """CREATE TABLE "release_author" (
+        "release_id" BLOB NOT NULL,
+        "email" TEXT NOT NULL,
+        "author_id" BLOB NOT NULL,
+        PRIMARY KEY ("release_id", "email")
+    ) WITHOUT ROWID""",
+    """CREATE TABLE "release_commit" (
+        "release_id" BLOB NOT NULL,
+        "position" INTEGER NOT NULL,
+        "commit_id" BLOB NOT NULL,
+        PRIMARY KEY ("release_id", "position")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id" ON "release_commit" ("commit_id", "release_id")""",
+    """CREATE TABLE "release_file" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "release_id" BLOB NOT NULL,
+        "file_name" TEXT NOT NULL,
+        "project_id" BLOB NOT NULL,
+        "dist" TEXT NOT NULL,
+        "headers" TEXT NOT NULL,
+        "content_id" BLOB NOT NULL,
+        "create_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist" ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id" ON "release_file" ("release_id", "file_name", "id")""",
+    """CREATE TABLE "release_head" (
+        "release_id" BLOB NOT NULL,
+        "repository_id" BLOB NOT NULL,
+        "commit_id" BLOB NOT NULL,
+        PRIMARY KEY ("release_id", "repository_id")
+    ) WITHOUT ROWID""",
+    """CREATE TABLE "release_project" (
+        "project_id" BLOB NOT NULL,
+        "release_id" BLOB NOT NULL,
+        "organization_id" BLOB NOT NULL,
+        "status" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "sort_time" INTEGER NOT NULL,
+        "package" TEXT,
+        "build_number" INTEGER,
+        "version_key" BLOB NOT NULL,
+        "commit_count" INTEGER NOT NULL,
+        PRIMARY KEY ("project_id", "release_id")
+    )""",
+    """CREATE UNIQUE INDEX "releaseproject_release_id_project_id" ON "release_project" ("release_id", "project_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id" ON "release_project" ("project_id", "status", "create_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id" ON "release_project" ("project_id", "sort_time", "release_id")""",
+    """CREATE INDEX "release_project_with_commits" ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+    """CREATE TABLE "repository" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "display_name" TEXT NOT NULL,
+        "active_name" TEXT,
+        "url" TEXT NOT NULL,
+        "provider" TEXT NOT NULL,
+        "external_id" TEXT,
+        "state" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "update_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "repository_organization_id_active_name" ON "repository" ("organization_id", "active_name")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_provider_external_id" ON "repository" ("organization_id", "provider", "external_id")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_display_name_id" ON "repository" ("organization_id", "display_name", "id")""",
+    """CREATE TABLE "token" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB,
+        "display_name" TEXT NOT NULL,
+        "secret_sha256" BLOB NOT NULL,
+        "secret_suffix" TEXT NOT NULL,
+        "scopes" TEXT NOT NULL,
+        "all_projects" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "expire_time" INTEGER,
+        "revoke_time" INTEGER
+    )""",
+    """CREATE UNIQUE INDEX "token_secret_sha256" ON "token" ("secret_sha256")""",
+    """CREATE UNIQUE INDEX "token_organization_id_id" ON "token" ("organization_id", "id")""",
+    """CREATE TABLE "token_project" (
+        "token_id" BLOB NOT NULL,
+        "project_id" BLOB NOT NULL,
+        PRIMARY KEY ("token_id", "project_id")
+    )""",
+    """CREATE TABLE "upload" (
+        "organization_id" BLOB NOT NULL,
+        "id" BLOB NOT NULL,
+        "header_sha256" BLOB NOT NULL,
+        "release_id" BLOB NOT NULL,
+        "file_id" BLOB,
+        "created" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "expire_time" INTEGER NOT NULL,
+        PRIMARY KEY ("organization_id", "id")
+    )""",
+    """CREATE INDEX "upload_expire_time" ON "upload" ("expire_time")""",
+]
+
+POSTGRESQL = [
+    """CREATE TABLE "activity" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "project_id" BYTEA,
+        "kind" TEXT COLLATE "C" NOT NULL,
+        "subject" TEXT COLLATE "C" NOT NULL,
+        "data" TEXT COLLATE "C" NOT NULL,
+        "token_id" BYTEA NOT NULL,
+        "caller" TEXT COLLATE "C" NOT NULL,
+        "happen_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id" ON "activity" ("project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id" ON "activity" ("organization_id", "happen_time", "id")""",
+    """CREATE TABLE "answered_request" (
+        "token_id" BYTEA NOT NULL,
+        "method" TEXT COLLATE "C" NOT NULL,
+        "request_id" TEXT COLLATE "C" NOT NULL,
+        "body_sha256" BYTEA NOT NULL,
+        "reply" BYTEA NOT NULL,
+        "expire_time" BIGINT NOT NULL,
+        PRIMARY KEY ("token_id", "method", "request_id")
+    )""",
+    """CREATE INDEX "answeredrequest_expire_time" ON "answered_request" ("expire_time")""",
+    """CREATE TABLE "chunk" (
+        "organization_id" BYTEA NOT NULL,
+        "sha256" BYTEA NOT NULL,
+        "size_bytes" BIGINT NOT NULL,
+        "pack_id" BYTEA NOT NULL,
+        "pack_offset" BIGINT NOT NULL,
+        "stored_bytes" BIGINT NOT NULL,
+        "encoding" BIGINT NOT NULL,
+        "checksum" BYTEA NOT NULL,
+        "state" TEXT COLLATE "C" NOT NULL,
+        "touched_at" BIGINT NOT NULL,
+        PRIMARY KEY ("organization_id", "sha256")
+    )""",
+    """CREATE INDEX "chunk_pack_id_pack_offset" ON "chunk" ("pack_id", "pack_offset")""",
+    """CREATE TABLE "commit" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "repository_id" BYTEA NOT NULL,
+        "key" TEXT COLLATE "C" NOT NULL,
+        "author_id" BYTEA,
+        "message" TEXT COLLATE "C",
+        "commit_time" BIGINT,
+        "changed_file_count" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "commit_repository_id_key" ON "commit" ("repository_id", "key")""",
+    """CREATE TABLE "commit_author" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "email" TEXT COLLATE "C" NOT NULL,
+        "display_name" TEXT COLLATE "C"
+    )""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_email" ON "commit_author" ("organization_id", "email")""",
+    """CREATE TABLE "commit_file" (
+        "commit_id" BYTEA NOT NULL,
+        "path" TEXT COLLATE "C" NOT NULL,
+        "change_type" BIGINT NOT NULL,
+        PRIMARY KEY ("commit_id", "path")
+    )""",
+    """CREATE TABLE "content" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "sha256" BYTEA NOT NULL,
+        "size_bytes" BIGINT NOT NULL,
+        "inline_data" BYTEA,
+        "checksum" BYTEA,
+        "create_time" BIGINT NOT NULL,
+        "touched_at" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "content_organization_id_sha256" ON "content" ("organization_id", "sha256")""",
+    """CREATE TABLE "content_chunk" (
+        "content_id" BYTEA NOT NULL,
+        "start_offset" BIGINT NOT NULL,
+        "chunk_sha256" BYTEA NOT NULL,
+        "size_bytes" BIGINT NOT NULL,
+        PRIMARY KEY ("content_id", "start_offset")
+    )""",
+    """CREATE TABLE "draining_release" (
+        "release_id" BYTEA NOT NULL PRIMARY KEY,
+        "delete_time" BIGINT NOT NULL
+    )""",
+    """CREATE TABLE "installation_secret" (
+        "purpose" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+        "value" BYTEA NOT NULL
+    )""",
+    """CREATE TABLE "organization" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "slug" TEXT COLLATE "C" NOT NULL,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "open_membership" BOOLEAN NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "update_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "organization_slug_index" ON "organization" ("slug")""",
+    """CREATE TABLE "organization_slug" (
+        "slug" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL
+    )""",
+    """CREATE TABLE "pack" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "size_bytes" BIGINT NOT NULL,
+        "state" TEXT COLLATE "C" NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "touched_at" BIGINT NOT NULL
+    )""",
+    """CREATE TABLE "project" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "slug" TEXT COLLATE "C" NOT NULL,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "platform" TEXT COLLATE "C" NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "update_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "project_organization_id_slug" ON "project" ("organization_id", "slug")""",
+    """CREATE TABLE "project_slug" (
+        "organization_id" BYTEA NOT NULL,
+        "slug" TEXT COLLATE "C" NOT NULL,
+        "project_id" BYTEA NOT NULL,
+        PRIMARY KEY ("organization_id", "slug")
+    )""",
+    """CREATE TABLE "release" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "version" TEXT COLLATE "C" NOT NULL,
+        "status" BIGINT NOT NULL,
+        "ref" TEXT COLLATE "C" NOT NULL,
+        "url" TEXT COLLATE "C" NOT NULL,
+        "owner" TEXT COLLATE "C" NOT NULL,
+        "user_agent" TEXT COLLATE "C" NOT NULL,
+        "release_time" BIGINT,
+        "create_time" BIGINT NOT NULL,
+        "update_time" BIGINT NOT NULL,
+        "delete_time" BIGINT,
+        "revision" BIGINT NOT NULL,
+        "package" TEXT COLLATE "C",
+        "major" BIGINT,
+        "minor" BIGINT,
+        "patch" BIGINT,
+        "fourth" BIGINT,
+        "prerelease" TEXT COLLATE "C",
+        "build_code" TEXT COLLATE "C",
+        "build_number" BIGINT,
+        "version_key" BYTEA NOT NULL,
+        "project_count" BIGINT NOT NULL,
+        "commit_count" BIGINT NOT NULL,
+        "author_count" BIGINT NOT NULL,
+        "file_count" BIGINT NOT NULL,
+        "last_commit_id" BYTEA
+    )""",
+    """CREATE UNIQUE INDEX "release_organization_id_version" ON "release" ("organization_id", "version")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id" ON "release" ("organization_id", "status", "create_time", "id")""",
+    """CREATE TABLE "release_author" (
+        "release_id" BYTEA NOT NULL,
+        "email" TEXT COLLATE "C" NOT NULL,
+        "author_id" BYTEA NOT NULL,
+        PRIMARY KEY ("release_id", "email")
+    )""",
+    """CREATE TABLE "release_commit" (
+        "release_id" BYTEA NOT NULL,
+        "position" BIGINT NOT NULL,
+        "commit_id" BYTEA NOT NULL,
+        PRIMARY KEY ("release_id", "position")
+    )""",
+    """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id" ON "release_commit" ("commit_id", "release_id")""",
+    """CREATE TABLE "release_file" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "release_id" BYTEA NOT NULL,
+        "file_name" TEXT COLLATE "C" NOT NULL,
+        "project_id" BYTEA NOT NULL,
+        "dist" TEXT COLLATE "C" NOT NULL,
+        "headers" TEXT COLLATE "C" NOT NULL,
+        "content_id" BYTEA NOT NULL,
+        "create_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist" ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id" ON "release_file" ("release_id", "file_name", "id")""",
+    """CREATE TABLE "release_head" (
+        "release_id" BYTEA NOT NULL,
+        "repository_id" BYTEA NOT NULL,
+        "commit_id" BYTEA NOT NULL,
+        PRIMARY KEY ("release_id", "repository_id")
+    )""",
+    """CREATE TABLE "release_project" (
+        "project_id" BYTEA NOT NULL,
+        "release_id" BYTEA NOT NULL,
+        "organization_id" BYTEA NOT NULL,
+        "status" BIGINT NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "sort_time" BIGINT NOT NULL,
+        "package" TEXT COLLATE "C",
+        "build_number" BIGINT,
+        "version_key" BYTEA NOT NULL,
+        "commit_count" BIGINT NOT NULL,
+        PRIMARY KEY ("project_id", "release_id")
+    )""",
+    """CREATE UNIQUE INDEX "releaseproject_release_id_project_id" ON "release_project" ("release_id", "project_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id" ON "release_project" ("project_id", "status", "create_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id" ON "release_project" ("project_id", "sort_time", "release_id")""",
+    """CREATE INDEX "release_project_with_commits" ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+    """CREATE TABLE "repository" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "active_name" TEXT COLLATE "C",
+        "url" TEXT COLLATE "C" NOT NULL,
+        "provider" TEXT COLLATE "C" NOT NULL,
+        "external_id" TEXT COLLATE "C",
+        "state" BIGINT NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "update_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "repository_organization_id_active_name" ON "repository" ("organization_id", "active_name")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_provider_external_id" ON "repository" ("organization_id", "provider", "external_id")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_display_name_id" ON "repository" ("organization_id", "display_name", "id")""",
+    """CREATE TABLE "token" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "secret_sha256" BYTEA NOT NULL,
+        "secret_suffix" TEXT COLLATE "C" NOT NULL,
+        "scopes" TEXT COLLATE "C" NOT NULL,
+        "all_projects" BOOLEAN NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "expire_time" BIGINT,
+        "revoke_time" BIGINT
+    )""",
+    """CREATE UNIQUE INDEX "token_secret_sha256" ON "token" ("secret_sha256")""",
+    """CREATE UNIQUE INDEX "token_organization_id_id" ON "token" ("organization_id", "id")""",
+    """CREATE TABLE "token_project" (
+        "token_id" BYTEA NOT NULL,
+        "project_id" BYTEA NOT NULL,
+        PRIMARY KEY ("token_id", "project_id")
+    )""",
+    """CREATE TABLE "upload" (
+        "organization_id" BYTEA NOT NULL,
+        "id" BYTEA NOT NULL,
+        "header_sha256" BYTEA NOT NULL,
+        "release_id" BYTEA NOT NULL,
+        "file_id" BYTEA,
+        "created" BOOLEAN NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "expire_time" BIGINT NOT NULL,
+        PRIMARY KEY ("organization_id", "id")
+    )""",
+    """CREATE INDEX "upload_expire_time" ON "upload" ("expire_time")""",
+]
+
+
+def up(migrator: Any, db: Any) -> None:
+    """Create the tables, in the order of their references."""
+    for statement in SQLITE if isinstance(db, SqliteDatabase) else POSTGRESQL:
+        db.execute_sql(statement)

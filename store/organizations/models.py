@@ -1,0 +1,81 @@
+"""Rows of organizations, projects and repositories.
+
+A slug, once used, belongs to its owner for ever: the slug tables hold current and former slugs alike, and resolving a
+name looks only there.
+"""
+
+from peewee import CompositeKey, Model
+
+from store.database.fields import CountField, FlagField, IdField, TextField, TimeField
+
+
+class Organization(Model):
+    id = IdField(primary_key=True)
+    slug = TextField()
+    display_name = TextField()
+    open_membership = FlagField()
+    create_time = TimeField()
+    update_time = TimeField()
+
+    class Meta:
+        table_name = "organization"
+
+
+# Named by hand: Peewee's name for it is that of the table below.
+Organization.add_index(Organization.index(Organization.slug, unique=True, name="organization_slug_index"))
+
+
+class OrganizationSlug(Model):
+    slug = TextField(primary_key=True)
+    organization_id = IdField()
+
+    class Meta:
+        table_name = "organization_slug"
+
+
+class Project(Model):
+    id = IdField(primary_key=True)
+    organization_id = IdField()
+    slug = TextField()
+    display_name = TextField()
+    platform = TextField()
+    create_time = TimeField()
+    update_time = TimeField()
+
+    class Meta:
+        table_name = "project"
+        indexes = ((("organization_id", "slug"), True),)
+
+
+class ProjectSlug(Model):
+    organization_id = IdField()
+    slug = TextField()
+    project_id = IdField()
+
+    class Meta:
+        table_name = "project_slug"
+        primary_key = CompositeKey("organization_id", "slug")
+
+
+class Repository(Model):
+    """active_name is the display name while the repository is active and NULL when it is not, so that a plain unique
+    index keeps the names of active ones apart on both databases."""
+
+    id = IdField(primary_key=True)
+    organization_id = IdField()
+    display_name = TextField()
+    active_name = TextField(null=True)
+    url = TextField()
+    provider = TextField()
+    external_id = TextField(null=True)
+    state = CountField()
+    create_time = TimeField()
+    update_time = TimeField()
+
+    class Meta:
+        table_name = "repository"
+        indexes = (
+            (("organization_id", "active_name"), True),
+            (("organization_id", "provider", "external_id"), True),
+            (("organization_id", "display_name", "id"), True),
+        )

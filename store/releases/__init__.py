@@ -1,0 +1,1 @@
+"""Releases: what was released, under which version, and what belongs to it."""

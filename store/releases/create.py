@@ -1,0 +1,347 @@
+"""Creating a release, or attaching projects to one that exists (behaviour.md, Creating a release)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any, Final
+
+from store.access import Access
+from store.access.projects import ProjectRow, projects_to_create_in
+from store.activity.record import record_activities
+from store.commits.drafts import CommitDraft
+from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
+from store.commits.replace import replace_commits
+from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, new_id
+from store.database.terms import M
+from store.errors import CommitsBusy, DatabaseBusy, InvalidField, LockTimeout, ProjectForbidden
+from store.organizations.lookup import OrganizationRow, find_organization
+from store.releases.details import NOTHING, ReleaseDetails, release_details
+from store.releases.lookup import FIND_RELEASE, attached_projects, current_release, forbidden_projects
+from store.releases.models import Release, ReleaseProject
+from store.releases.rows import MAX_PROJECTS, ReleaseRow, ReleaseStatus
+from store.releases.status import record_status, set_status
+from store.releases.version import Version, check_version, parse_version
+
+USER_AGENT_CHARACTERS: Final = 256
+"""How much of a user agent is kept; the rest is dropped."""
+
+# Each round loses against a creation and a deletion of the same version; so many in a row are no accident.
+_ROUNDS: Final = 10
+
+
+class CreateOutcome(IntEnum):
+    """What a creation did."""
+
+    CREATED = 1
+    EXTENDED = 2
+    UNCHANGED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDraft:
+    """A release as a caller sends it: projects by slug, times in microseconds, no status to leave it as it is."""
+
+    version: str
+    projects: tuple[str, ...] = ()
+    status: ReleaseStatus | None = None
+    ref: str = ""
+    url: str = ""
+    owner: str = ""
+    release_time: int | None = None
+    user_agent: str = ""
+    commits: tuple[CommitDraft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRelease:
+    """The release as it is after the creation, and what that did."""
+
+    details: ReleaseDetails
+    outcome: CreateOutcome
+
+
+_INSERT_RELEASE = Statement(
+    Release.insert(
+        {
+            Release.id: hole(Release.id),
+            Release.organization_id: hole(Release.organization_id),
+            Release.version: hole(Release.version),
+            Release.status: hole(Release.status),
+            Release.ref: hole(Release.ref),
+            Release.url: hole(Release.url),
+            Release.owner: hole(Release.owner),
+            Release.user_agent: hole(Release.user_agent),
+            Release.release_time: hole(Release.release_time, nullable=True),
+            Release.create_time: hole(Release.create_time),
+            Release.update_time: hole(Release.create_time),
+            Release.delete_time: None,
+            Release.revision: 1,
+            Release.package: hole(Release.package, nullable=True),
+            Release.major: hole(Release.major, nullable=True),
+            Release.minor: hole(Release.minor, nullable=True),
+            Release.patch: hole(Release.patch, nullable=True),
+            Release.fourth: hole(Release.fourth, nullable=True),
+            Release.prerelease: hole(Release.prerelease, nullable=True),
+            Release.build_code: hole(Release.build_code, nullable=True),
+            Release.build_number: hole(Release.build_number, nullable=True),
+            Release.version_key: hole(Release.version_key),
+            Release.project_count: hole(Release.project_count),
+            Release.commit_count: 0,
+            Release.author_count: 0,
+            Release.file_count: 0,
+            Release.last_commit_id: None,
+        }
+    ).on_conflict(action="nothing", conflict_target=[Release.organization_id, Release.version])
+)
+
+_ATTACH_PROJECT = Statement(
+    ReleaseProject.insert(
+        {
+            ReleaseProject.project_id: hole(ReleaseProject.project_id),
+            ReleaseProject.release_id: hole(ReleaseProject.release_id),
+            ReleaseProject.organization_id: hole(ReleaseProject.organization_id),
+            ReleaseProject.status: hole(ReleaseProject.status),
+            ReleaseProject.create_time: hole(ReleaseProject.create_time),
+            ReleaseProject.sort_time: hole(ReleaseProject.sort_time),
+            ReleaseProject.package: hole(ReleaseProject.package, nullable=True),
+            ReleaseProject.build_number: hole(ReleaseProject.build_number, nullable=True),
+            ReleaseProject.version_key: hole(ReleaseProject.version_key),
+            ReleaseProject.commit_count: hole(ReleaseProject.commit_count),
+        }
+    )
+)
+
+_EXTEND_RELEASE = Statement(
+    Release.update(
+        {
+            Release.project_count: hole(Release.project_count),
+            Release.status: hole(Release.status),
+            Release.update_time: hole(Release.update_time),
+            Release.revision: hole(Release.revision),
+        }
+    ).where(Release.id == hole(Release.id))
+)
+
+
+def create_release(
+    db: Database,
+    access: Access,
+    organization_slug: str,
+    draft: ReleaseDraft,
+    terms: Terms[CreatedRelease, M] = PLAIN,
+) -> M:
+    """Create the release with its projects and commits, or attach projects to the one of that version; all or nothing.
+
+    An existing release keeps its ref, url, owner, release_time and user agent; its status changes when one is given,
+    its commits are replaced when some are given. A new release needs a project; an existing one may be sent without.
+
+    Raises `OrganizationNotFound`; `ProjectForbidden` for projects that the caller is no member of, and for an existing
+    release with projects that it may not access; `InvalidVersion`; `InvalidField` for a new release without a project
+    and for more than 100 projects; `CommitsBusy` when others set commits of the release for as long as it may wait.
+    """
+    check_version(draft.version)
+    version = parse_version(draft.version)
+    if not draft.commits:
+        return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, None), terms)
+    # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
+    organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
+    prepared = prepare_commits(draft.commits, fallback_repository=fallback_repository(organization.id))
+    try:
+        return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, prepared), terms, long=True)
+    except LockTimeout:
+        raise CommitsBusy(organization.slug, draft.version) from None
+
+
+def _create(
+    tx: Transaction,
+    access: Access,
+    organization_slug: str,
+    draft: ReleaseDraft,
+    version: Version,
+    prepared: PreparedCommits | None,
+) -> CreatedRelease:
+    organization = find_organization(tx, access, organization_slug)
+    wanted: Sequence[ProjectRow] = ()
+    if draft.projects:
+        wanted = projects_to_create_in(tx, access, organization, draft.projects)
+        if len(wanted) > MAX_PROJECTS:
+            raise _too_many_projects()
+    release, outcome = _created_or_extended(tx, access, organization, draft, version, wanted)
+    if prepared is None:
+        fresh = outcome is CreateOutcome.CREATED
+        return CreatedRelease(ReleaseDetails(release, NOTHING) if fresh else release_details(tx, release), outcome)
+    if replace_commits(tx, release.organization_id, release.id, prepared):
+        record_activities(
+            tx,
+            access,
+            organization_id=release.organization_id,
+            project_ids=release.project_ids,
+            kind="commits_set",
+            subject=release.version,
+            data={"version": release.version, "commit_count": len(prepared.commits)},
+            happen_time=tx.now,
+        )
+    return CreatedRelease(release_details(tx, current_release(tx, release)), outcome)
+
+
+def _created_or_extended(
+    tx: Transaction,
+    access: Access,
+    organization: OrganizationRow,
+    draft: ReleaseDraft,
+    version: Version,
+    wanted: Sequence[ProjectRow],
+) -> tuple[ReleaseRow, CreateOutcome]:
+    for _ in range(_ROUNDS):
+        # Inserting comes first: whoever comes second waits here for the first one's commit, then finds its row.
+        created = _insert(tx, organization, draft, version, wanted) if wanted else None
+        if created is not None:
+            _attach(tx, access, created, version, created.projects)
+            return created, CreateOutcome.CREATED
+        columns = tx.lock(FIND_RELEASE, organization_id=organization.id, version=draft.version)
+        if columns is not None:
+            existing = ReleaseRow(organization.slug, attached_projects(tx, columns[0]), *columns)
+            return _extend(tx, access, organization, existing, draft, version, wanted)
+        if not wanted:
+            raise InvalidField("release.projects", "a new release needs at least one project")
+    raise DatabaseBusy
+
+
+def _insert(
+    tx: Transaction,
+    organization: OrganizationRow,
+    draft: ReleaseDraft,
+    version: Version,
+    projects: Sequence[ProjectRow],
+) -> ReleaseRow | None:
+    release = ReleaseRow(
+        organization_slug=organization.slug,
+        projects=_by_slug(projects),
+        id=new_id(),
+        organization_id=organization.id,
+        version=draft.version,
+        status=draft.status or ReleaseStatus.OPEN,
+        ref=draft.ref,
+        url=draft.url,
+        owner=draft.owner,
+        user_agent=draft.user_agent[:USER_AGENT_CHARACTERS],
+        release_time=draft.release_time,
+        create_time=tx.now,
+        update_time=tx.now,
+        revision=1,
+        commit_count=0,
+        author_count=0,
+        file_count=0,
+        last_commit_id=None,
+    )
+    inserted = tx.run(
+        _INSERT_RELEASE,
+        id=release.id,
+        organization_id=release.organization_id,
+        version=release.version,
+        status=release.status,
+        ref=release.ref,
+        url=release.url,
+        owner=release.owner,
+        user_agent=release.user_agent,
+        release_time=release.release_time,
+        create_time=release.create_time,
+        package=version.package,
+        major=version.major,
+        minor=version.minor,
+        patch=version.patch,
+        fourth=version.revision,
+        prerelease=version.prerelease,
+        build_code=version.build_code,
+        build_number=version.build_number,
+        version_key=version.sort_key,
+        project_count=len(projects),
+    )
+    return release if inserted else None
+
+
+def _extend(
+    tx: Transaction,
+    access: Access,
+    organization: OrganizationRow,
+    release: ReleaseRow,
+    draft: ReleaseDraft,
+    version: Version,
+    wanted: Sequence[ProjectRow],
+) -> tuple[ReleaseRow, CreateOutcome]:
+    if forbidden_projects(access, organization, release.projects):
+        raise ProjectForbidden(project.slug for project in release.projects)
+    attached = set(release.project_ids)
+    added = [project for project in wanted if project.id not in attached]
+    if len(attached) + len(added) > MAX_PROJECTS:
+        raise _too_many_projects()
+    status = draft.status or release.status
+    if not added and status == release.status:
+        return release, CreateOutcome.UNCHANGED
+    extended = replace(
+        release,
+        status=status,
+        update_time=tx.now,
+        revision=release.revision + 1,
+        projects=_by_slug((*release.projects, *added)),
+    )
+    tx.run(
+        _EXTEND_RELEASE,
+        id=extended.id,
+        project_count=len(extended.projects),
+        status=extended.status,
+        update_time=extended.update_time,
+        revision=extended.revision,
+    )
+    if status != release.status:
+        set_status(tx, release.id, status)
+    _attach(tx, access, extended, version, added)
+    if status != release.status:
+        record_status(tx, access, extended)
+    return extended, CreateOutcome.EXTENDED if added else CreateOutcome.UNCHANGED
+
+
+def _attach(
+    tx: Transaction, access: Access, release: ReleaseRow, version: Version, projects: Sequence[ProjectRow]
+) -> None:
+    """Write the (release, project) rows of the projects, and what their activity feeds say of it."""
+    ids = sorted(project.id for project in projects)
+    version_key = version.sort_key
+    sort_time = release.create_time if release.release_time is None else release.release_time
+    tx.run_many(
+        _ATTACH_PROJECT,
+        [
+            {
+                "project_id": project_id,
+                "release_id": release.id,
+                "organization_id": release.organization_id,
+                "status": release.status,
+                "create_time": release.create_time,
+                "sort_time": sort_time,
+                "package": version.package,
+                "build_number": version.build_number,
+                "version_key": version_key,
+                "commit_count": release.commit_count,
+            }
+            for project_id in ids
+        ],
+    )
+    told: dict[str, Any] = {
+        "organization_id": release.organization_id,
+        "project_ids": ids,
+        "subject": release.version,
+        "data": {"version": release.version},
+    }
+    record_activities(tx, access, kind="release_created", happen_time=tx.now, **told)
+    if release.release_time is not None:
+        record_activities(tx, access, kind="release_finalized", happen_time=release.release_time, **told)
+
+
+def _by_slug(projects: Sequence[ProjectRow]) -> tuple[ProjectRow, ...]:
+    return tuple(sorted(projects, key=lambda project: project.slug))
+
+
+def _too_many_projects() -> InvalidField:
+    return InvalidField("release.projects", f"a release has at most {MAX_PROJECTS} projects")

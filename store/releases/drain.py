@@ -1,0 +1,85 @@
+"""The drain: removes, in short writes, the rows that deleted releases left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.database import Database, Query, Statement, Transaction, hole
+from store.files.models import ReleaseFile
+from store.releases.models import DrainingRelease, Release
+
+MOST_ROWS: Final = 5000
+"""The most rows that one write removes: other writers wait no longer than that takes."""
+
+_NEXT: Final = Query(
+    DrainingRelease.select(DrainingRelease.release_id)
+    .order_by(DrainingRelease.delete_time, DrainingRelease.release_id)
+    .limit(1)
+)
+_LOCK: Final = Query(
+    DrainingRelease.select(DrainingRelease.release_id).where(
+        DrainingRelease.release_id == hole(DrainingRelease.release_id)
+    )
+)
+_DONE: Final = (
+    Statement(Release.delete().where(Release.id == hole(Release.id, "release_id"))),
+    Statement(DrainingRelease.delete().where(DrainingRelease.release_id == hole(DrainingRelease.release_id))),
+)
+
+
+def _some_of(model: Any, key: Any) -> Statement:
+    """Deletes some rows of one release, told apart by `key`; neither database has a DELETE with a limit."""
+    some = (
+        model.select(key)
+        .where(model.release_id == hole(model.release_id))
+        .order_by(key)
+        .limit(hole(Release.commit_count, "limit"))
+    )
+    return Statement(model.delete().where(model.release_id == hole(model.release_id), key.in_(some)))
+
+
+_ROWS: Final = (
+    _some_of(ReleaseCommit, ReleaseCommit.position),
+    _some_of(ReleaseHead, ReleaseHead.repository_id),
+    _some_of(ReleaseAuthor, ReleaseAuthor.email),
+    _some_of(ReleaseFile, ReleaseFile.id),
+)
+
+
+def drain_deleted_releases(db: Database, *, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Remove all rows of all deleted releases, at most 5,000 in a write; how many releases are gone now.
+
+    May be called at any time, by several servers at once, and again after it was killed at any point. `stopped` is
+    asked between two writes. The contents of files are left to the collector of blobs, commits to their repositories.
+    """
+    gone = 0
+    while not stopped():
+        found = db.read(lambda reader: reader.row(_NEXT))
+        if found is None:
+            break
+        gone += _drained(db, found[0], stopped)
+    return gone
+
+
+def _drained(db: Database, release_id: bytes, stopped: Callable[[], bool]) -> bool:
+    while not stopped():
+        removed: int = db.write(lambda tx: _drain_some(tx, release_id))
+        if removed < MOST_ROWS:
+            return removed >= 0
+    return False
+
+
+def _drain_some(tx: Transaction, release_id: bytes) -> int:
+    """Remove at most `MOST_ROWS` rows of the release; fewer: it is gone. -1: another server saw to it."""
+    if tx.lock(_LOCK, release_id=release_id) is None:
+        return -1
+    removed = 0
+    for statement in _ROWS:
+        removed += tx.run(statement, release_id=release_id, limit=MOST_ROWS - removed)
+        if removed >= MOST_ROWS:
+            return removed
+    for statement in _DONE:
+        tx.run(statement, release_id=release_id)
+    return removed

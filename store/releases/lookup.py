@@ -1,0 +1,112 @@
+"""Finding one release, for reading or for writing, within what the caller may see (behaviour.md, Access)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from store.access import Access
+from store.access.projects import ProjectRow, accessible_projects
+from store.database import Query, Reader, Transaction, hole, query_shape
+from store.errors import ReleaseNotFound
+from store.organizations.lookup import OrganizationRow, find_organization
+from store.organizations.models import Project
+from store.releases.models import Release, ReleaseProject
+from store.releases.rows import RELEASE_COLUMNS, ReleaseRow
+
+# Deleted releases are told by their delete_time, too, so that no spelling of a version ever reaches one.
+FIND_RELEASE: Final = Query(
+    Release.select(*RELEASE_COLUMNS).where(
+        Release.organization_id == hole(Release.organization_id),
+        Release.version == hole(Release.version),
+        Release.delete_time.is_null(),
+    )
+)
+
+_PROJECTS: Final = Query(
+    ReleaseProject.select(Project.id, Project.slug)
+    .join(Project, on=(Project.id == ReleaseProject.project_id))
+    .where(ReleaseProject.release_id == hole(ReleaseProject.release_id))
+    .order_by(Project.slug),
+    row=ProjectRow,
+)
+
+# Queries over many ids are compiled for these numbers of them; the last id fills up.
+_ID_COUNTS: Final = (1, 4, 16, 64, 256, 1024)
+
+
+def readable_release(reader: Reader, access: Access, organization_slug: str, version: str) -> ReleaseRow:
+    """The release, if the caller may access at least one of its projects.
+
+    Raises `OrganizationNotFound`, `ReleaseNotFound`.
+    """
+    organization = find_organization(reader, access, organization_slug)
+    columns = reader.row(FIND_RELEASE, organization_id=organization.id, version=version)
+    if columns is not None:
+        projects = attached_projects(reader, columns[0])
+        allowed = accessible_projects(access, organization)
+        if any(allowed.allows(project.id) for project in projects):
+            return ReleaseRow(organization.slug, projects, *columns)
+    raise ReleaseNotFound(organization.slug, version)
+
+
+def writable_release(tx: Transaction, access: Access, organization_slug: str, version: str) -> ReleaseRow:
+    """The release, locked until the transaction ends, if the caller may access all of its projects, at least one.
+
+    Raises `OrganizationNotFound`, `ReleaseNotFound`.
+    """
+    organization = find_organization(tx, access, organization_slug)
+    columns = tx.lock(FIND_RELEASE, organization_id=organization.id, version=version)
+    if columns is not None:
+        projects = attached_projects(tx, columns[0])
+        if projects and not forbidden_projects(access, organization, projects):
+            return ReleaseRow(organization.slug, projects, *columns)
+    raise ReleaseNotFound(organization.slug, version)
+
+
+def current_release(reader: Reader, release: ReleaseRow) -> ReleaseRow:
+    """The same release read again, after something else of this transaction wrote counters of it."""
+    columns = reader.row(FIND_RELEASE, organization_id=release.organization_id, version=release.version)
+    if columns is None:
+        raise ReleaseNotFound(release.organization_slug, release.version)
+    return ReleaseRow(release.organization_slug, release.projects, *columns)
+
+
+def attached_projects(reader: Reader, release_id: bytes) -> tuple[ProjectRow, ...]:
+    """The projects of the release, by slug."""
+    return tuple(reader.rows(_PROJECTS, release_id=release_id))
+
+
+def forbidden_projects(
+    access: Access, organization: OrganizationRow, projects: Iterable[ProjectRow]
+) -> list[ProjectRow]:
+    """Those of the projects that the caller may not access."""
+    allowed = accessible_projects(access, organization)
+    return [project for project in projects if not allowed.allows(project.id)]
+
+
+def with_projects(
+    reader: Reader, organization: OrganizationRow, releases: Sequence[tuple[Any, ...]]
+) -> list[ReleaseRow]:
+    """Release rows made of columns as `RELEASE_COLUMNS` names them, in their order, with their projects."""
+    projects: dict[bytes, list[ProjectRow]] = {columns[0]: [] for columns in releases}
+    ids = list(projects)
+    for start in range(0, len(ids), _ID_COUNTS[-1]):
+        some = ids[start : start + _ID_COUNTS[-1]]
+        count = next(count for count in _ID_COUNTS if count >= len(some))
+        some += some[-1:] * (count - len(some))
+        params = {f"id{index}": release_id for index, release_id in enumerate(some)}
+        for release_id, project_id, slug in reader.rows(_projects_of_many(count), **params):
+            projects[release_id].append(ProjectRow(project_id, slug))
+    return [ReleaseRow(organization.slug, tuple(projects[columns[0]]), *columns) for columns in releases]
+
+
+@query_shape
+def _projects_of_many(count: int) -> Query[tuple[Any, ...]]:
+    ids = [hole(ReleaseProject.release_id, f"id{index}") for index in range(count)]
+    return Query(
+        ReleaseProject.select(ReleaseProject.release_id, Project.id, Project.slug)
+        .join(Project, on=(Project.id == ReleaseProject.project_id))
+        .where(ReleaseProject.release_id.in_(ids))
+        .order_by(ReleaseProject.release_id, Project.slug)
+    )

@@ -1,0 +1,34 @@
+"""The status of a release in its (release, project) rows, and what activity feeds say when it changes."""
+
+from __future__ import annotations
+
+from store.access import Access
+from store.activity.record import record_activities
+from store.database import Statement, Transaction, hole
+from store.releases.models import ReleaseProject
+from store.releases.rows import ReleaseRow, ReleaseStatus
+
+_SET_STATUS = Statement(
+    ReleaseProject.update({ReleaseProject.status: hole(ReleaseProject.status)}).where(
+        ReleaseProject.release_id == hole(ReleaseProject.release_id)
+    )
+)
+
+
+def set_status(tx: Transaction, release_id: bytes, status: int) -> None:
+    """Give the release's (release, project) rows its new status; the caller holds the release locked."""
+    tx.run(_SET_STATUS, release_id=release_id, status=status)
+
+
+def record_status(tx: Transaction, access: Access, release: ReleaseRow) -> None:
+    """Record in each of its projects that the release was archived or re-opened."""
+    record_activities(
+        tx,
+        access,
+        organization_id=release.organization_id,
+        project_ids=release.project_ids,
+        kind="release_archived" if release.status == ReleaseStatus.ARCHIVED else "release_reopened",
+        subject=release.version,
+        data={"version": release.version},
+        happen_time=tx.now,
+    )

@@ -1,0 +1,125 @@
+"""Changing what callers write of a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from store.access import Access
+from store.activity.record import record_activities
+from store.database import PLAIN, Database, Statement, Terms, Transaction, hole
+from store.database.terms import M
+from store.errors import EtagMismatch
+from store.releases.details import ReleaseDetails, release_details
+from store.releases.lookup import writable_release
+from store.releases.models import Release, ReleaseProject
+from store.releases.rows import ReleaseRow, ReleaseStatus
+from store.releases.status import record_status
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseChanges:
+    """What to change: only the fields that `fields` names, out of status, ref, url, owner, release_time.
+
+    A named field that is empty ("" or None) is cleared; the status is then OPEN.
+    """
+
+    fields: frozenset[str]
+    status: ReleaseStatus = ReleaseStatus.OPEN
+    ref: str = ""
+    url: str = ""
+    owner: str = ""
+    release_time: int | None = None
+
+
+_UPDATE = Statement(
+    Release.update(
+        {
+            Release.status: hole(Release.status),
+            Release.ref: hole(Release.ref),
+            Release.url: hole(Release.url),
+            Release.owner: hole(Release.owner),
+            Release.release_time: hole(Release.release_time, nullable=True),
+            Release.update_time: hole(Release.update_time),
+            Release.revision: Release.revision + 1,
+        }
+    ).where(Release.id == hole(Release.id), Release.revision == hole(Release.revision))
+)
+
+_UPDATE_PROJECTS = Statement(
+    ReleaseProject.update(
+        {
+            ReleaseProject.status: hole(ReleaseProject.status),
+            ReleaseProject.sort_time: hole(ReleaseProject.sort_time),
+        }
+    ).where(ReleaseProject.release_id == hole(ReleaseProject.release_id))
+)
+
+
+def update_release(
+    db: Database,
+    access: Access,
+    organization_slug: str,
+    version: str,
+    *,
+    changes: ReleaseChanges,
+    etag: str = "",
+    terms: Terms[ReleaseDetails, M] = PLAIN,
+) -> M:
+    """Change the named fields; the release as it then is. Changes that change nothing leave its etag alone.
+
+    Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
+    `EtagMismatch` when an etag is given and the release has another.
+    """
+    return db.write(lambda tx: _update(tx, access, organization_slug, version, changes, etag), terms)
+
+
+def _update(
+    tx: Transaction, access: Access, organization_slug: str, version: str, changes: ReleaseChanges, etag: str
+) -> ReleaseDetails:
+    release = writable_release(tx, access, organization_slug, version)
+    check_etag(release, etag)
+    changed = {field: getattr(changes, field) for field in changes.fields}
+    new = replace(release, **changed)
+    if new == release:
+        return release_details(tx, release)
+    new = replace(new, update_time=tx.now, revision=release.revision + 1)
+    _write(tx, release, new)
+    if new.status != release.status:
+        record_status(tx, access, new)
+    if release.release_time is None and new.release_time is not None:
+        record_activities(
+            tx,
+            access,
+            organization_id=new.organization_id,
+            project_ids=new.project_ids,
+            kind="release_finalized",
+            subject=new.version,
+            data={"version": new.version},
+            happen_time=new.release_time,
+        )
+    return release_details(tx, new)
+
+
+def _write(tx: Transaction, release: ReleaseRow, new: ReleaseRow) -> None:
+    updated = tx.run(
+        _UPDATE,
+        id=release.id,
+        revision=release.revision,
+        status=new.status,
+        ref=new.ref,
+        url=new.url,
+        owner=new.owner,
+        release_time=new.release_time,
+        update_time=new.update_time,
+    )
+    if not updated:
+        raise EtagMismatch(release.etag)
+    if (new.status, new.release_time) != (release.status, release.release_time):
+        sort_time = new.create_time if new.release_time is None else new.release_time
+        tx.run(_UPDATE_PROJECTS, release_id=release.id, status=new.status, sort_time=sort_time)
+
+
+def check_etag(release: ReleaseRow, etag: str) -> None:
+    """Return when the etag is the release's, or none was given. The release is locked, so it stays so."""
+    if etag and etag != release.etag:
+        raise EtagMismatch(release.etag)

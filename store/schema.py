@@ -1,0 +1,42 @@
+"""All models of the store: what the migrations must add up to."""
+
+from __future__ import annotations
+
+from peewee import Model
+
+from store.access.models import InstallationSecret, Token, TokenProject
+from store.activity.models import Activity
+from store.blobs.models import Chunk, Content, ContentChunk, Pack
+from store.commits.models import Commit, CommitAuthor, CommitFile, ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.database.replays import AnsweredRequest
+from store.files.models import ReleaseFile, Upload
+from store.organizations.models import Organization, OrganizationSlug, Project, ProjectSlug, Repository
+from store.releases.models import DrainingRelease, Release, ReleaseProject
+
+MODELS: list[type[Model]] = [
+    AnsweredRequest,
+    InstallationSecret,
+    Organization,
+    OrganizationSlug,
+    Project,
+    ProjectSlug,
+    Repository,
+    Token,
+    TokenProject,
+    Release,
+    ReleaseProject,
+    DrainingRelease,
+    CommitAuthor,
+    Commit,
+    CommitFile,
+    ReleaseCommit,
+    ReleaseHead,
+    ReleaseAuthor,
+    Pack,
+    Chunk,
+    Content,
+    ContentChunk,
+    ReleaseFile,
+    Upload,
+    Activity,
+]

@@ -1,0 +1,116 @@
+"""The README's tour is true: pasted line by line into a shell in a clone, beside a server as `make serve` starts it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.readme import ADDRESS, ROOT, tour
+from tests.server_process import ServerProcess
+
+FAILS = "organizations/acme/releases/missing"  # the one line that is there to fail
+SUBJECTS = [f"Change number {number}" for number in range(1, 8)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture
+def clone(tmp_path: Path, home: Path) -> Path:
+    """What the reader stands in: a git repository with a history, the protos, and the environment in .venv."""
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT / "protos", clone / "protos", ignore=shutil.ignore_patterns("__pycache__"))
+    (clone / ".venv").symlink_to(Path(sys.prefix))
+    (clone / ".gitignore").write_text(".venv\n*.tar.gz\n")
+    git(clone, home, "init", "--quiet")
+    git(clone, home, "remote", "add", "origin", "https://example.com/acme/web.git")
+    for number, subject in enumerate(SUBJECTS):
+        (clone / f"file-{number % 3}.txt").write_text(f"{number}\n")
+        git(clone, home, "add", "--all")
+        git(clone, home, "commit", "--quiet", "--message", subject, "--date", f"2024-03-0{number + 1}T12:00:00Z")
+    return clone
+
+
+def git(folder: Path, home: Path, *words: str) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "ada@example.com",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "ada@example.com",
+    }
+    subprocess.run(["git", "-C", str(folder), *words], env=environment, check=True)
+
+
+@pytest.fixture
+def server(database_url: str, tmp_path: Path, home: Path) -> Iterator[ServerProcess]:
+    """A server with nothing set but its address (and PostgreSQL): data and token lie where `make serve` puts them."""
+    with ServerProcess(
+        tmp_path / "server",
+        database=database_url if database_url.startswith("postgresql") else None,
+        environment={"HOME": str(home), "XDG_DATA_HOME": str(home / ".local/share")},
+        defaults=True,
+    ) as server:
+        yield server
+
+
+def paste(lines: list[str], *, clone: Path, home: Path, server: ServerProcess) -> list[tuple[str, int, str]]:
+    """Each line with its exit code and what it printed, all run by one shell."""
+    script = ""
+    for number, line in enumerate(lines):
+        here = line.replace(ADDRESS, server.address)
+        script += f"{{ {here}\n}} >{home}/{number}.out 2>&1\necho $? >{home}/{number}.code\n"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "RELCTL_SERVER": server.address,  # the README's is the default
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    subprocess.run(
+        ["bash", "-c", script], cwd=clone, env=environment, stdin=subprocess.DEVNULL, check=False, timeout=110
+    )
+    return [
+        (line, int((home / f"{number}.code").read_text()), (home / f"{number}.out").read_text())
+        for number, line in enumerate(lines)
+    ]
+
+
+def test_every_line_of_the_tour_does_what_it_says(clone: Path, home: Path, server: ServerProcess) -> None:
+    pasted = paste(tour(), clone=clone, home=home, server=server)
+
+    *told, last = pasted
+    assert [(line, code, printed) for line, code, printed in told if code != 0] == []
+    assert FAILS in last[0]
+    assert last[1] != 0
+    assert "NotFound" in last[2]
+    assert "RELEASE_NOT_FOUND" in last[2]
+
+    printed = {line: text for line, _, text in told}
+
+    def said(words: str) -> str:
+        (text,) = [text for line, text in printed.items() if words in line]
+        return text
+
+    assert [subject for subject in SUBJECTS[-5:] if subject not in said("relctl commits")] == []
+    assert SUBJECTS[0] not in said("relctl commits"), "--limit 5 of seven"
+    assert "app.tar.gz" in said("files list")
+    assert not (clone / "copy.tar.gz").exists(), "compared and removed"
+    assert "app@1.0.0" in said("release previous")
+    assert "app@1.0.0" in said("release list")
+    assert "app@1.1.0" in said("release list")
+    assert "releaseregistry.v1.ReleaseService" in said("grpcurl -plaintext 127.0.0.1:50051 list")
+    assert "CREATED" in said("ReleaseService/CreateRelease")
+    assert "4f1c2d" in said("ReleaseService/ListCommits")

@@ -1,0 +1,63 @@
+"""An organization with projects and callers, for tests of what happens in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from store.access import Access
+from store.access.scopes import SCOPES
+from store.activity.models import Activity
+from store.database import Database, new_id
+from store.organizations.organizations import OrganizationDraft, create_organization
+from store.organizations.projects import ProjectDraft, create_project
+from store.releases.create import CreatedRelease, ReleaseDraft, create_release
+from store.releases.models import ReleaseProject
+
+OPERATOR = Access(new_id(), None, SCOPES, all_projects=True, project_ids=frozenset(), caller="operator")
+
+
+class Acme:
+    """The organization `acme` (or of another slug) and shorthands for what tests do in it again and again."""
+
+    def __init__(self, db: Database, *projects: str, slug: str = "acme", open_membership: bool = False) -> None:
+        self.db = db
+        self.slug = slug
+        draft = OrganizationDraft(slug, open_membership=open_membership)
+        self.id: bytes = create_organization(db, draft).id
+        self.projects: dict[str, bytes] = {}
+        for project in projects:
+            self.add_project(project)
+        self.everybody = Access(new_id(), self.id, SCOPES, all_projects=True, project_ids=frozenset(), caller="ci")
+
+    def add_project(self, slug: str) -> bytes:
+        _, project = create_project(self.db, OPERATOR, self.slug, ProjectDraft(slug))
+        self.projects[slug] = project.id
+        return self.projects[slug]
+
+    def member_of(self, *projects: str) -> Access:
+        """A caller that is a member of just these projects."""
+        ids = frozenset(self.projects[project] for project in projects)
+        return Access(new_id(), self.id, SCOPES, all_projects=False, project_ids=ids, caller="ci")
+
+    def release(
+        self, version: str, *projects: str, access: Access | None = None, **fields: Any
+    ) -> CreatedRelease:
+        """Create the release, by a caller who may do everything unless `access` says who."""
+        draft = ReleaseDraft(version, projects=projects, **fields)
+        created: CreatedRelease = create_release(self.db, access or self.everybody, self.slug, draft)
+        return created
+
+    def activities(self, project: str | None = None) -> list[tuple[str, str, int]]:
+        """(kind, subject, happen_time) of what was recorded, in that order, for one project or for all."""
+        query = Activity.select().where(Activity.organization_id == self.id)
+        if project is not None:
+            query = query.where(Activity.project_id == self.projects[project])
+        rows: Sequence[Activity] = self.db.read(lambda reader: reader.fetch(query.order_by(Activity.id)))
+        return [(row.kind, row.subject, row.happen_time) for row in rows]
+
+    def rows_in_projects(self, release_id: bytes) -> list[ReleaseProject]:
+        """The (release, project) rows of a release."""
+        query = ReleaseProject.select().where(ReleaseProject.release_id == release_id)
+        rows: list[ReleaseProject] = self.db.read(lambda reader: reader.fetch(query))
+        return rows

@@ -1,0 +1,70 @@
+"""Who calls the store in these tests, and an organization to call it about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+from store.access import Access
+from store.access.scopes import SCOPES
+from store.database import Database, new_id
+from store.organizations.lookup import OrganizationRow, ProjectDetails
+from store.organizations.organizations import OrganizationDraft, create_organization
+from store.organizations.projects import ProjectDraft, create_project
+from store.paging import Page, PageRequest
+
+T = TypeVar("T")
+
+OPERATOR = Access(token_id=new_id(), organization_id=None, scopes=SCOPES, all_projects=True, project_ids=frozenset())
+
+
+def member_of_all(organization: OrganizationRow, *, scopes: Iterable[str] = SCOPES - {"installation:admin"}) -> Access:
+    """A token of the organization that is a member of every project."""
+    return Access(new_id(), organization.id, frozenset(scopes), all_projects=True, project_ids=frozenset())
+
+
+def member_of(organization: OrganizationRow, *projects: ProjectDetails) -> Access:
+    """A token of the organization that is a member of these projects only."""
+    ids = frozenset(project.id for project in projects)
+    return Access(new_id(), organization.id, SCOPES - {"installation:admin"}, all_projects=False, project_ids=ids)
+
+
+def new_organization(db: Database, slug: str = "acme", *, open_membership: bool = False) -> OrganizationRow:
+    made: OrganizationRow = create_organization(db, OrganizationDraft(slug, open_membership=open_membership))
+    return made
+
+
+def new_project(db: Database, organization: OrganizationRow, slug: str) -> ProjectDetails:
+    _, made = create_project(db, OPERATOR, organization.slug, ProjectDraft(slug))
+    return made
+
+
+def all_pages(list_page: Callable[[PageRequest], Page[T]], size: int) -> list[list[T]]:
+    """Every page from the first to the last, by the positions that the pages tell."""
+    page = list_page(PageRequest(size))
+    pages = [list(page.items)]
+    while page.next is not None:
+        page = list_page(PageRequest(size, page.next))
+        pages.append(list(page.items))
+    return pages
+
+
+def at_once(count: int, call: Callable[[int], T]) -> list[T | Exception]:
+    """What each of `count` simultaneous calls answered or raised."""
+    barrier = Barrier(count)
+
+    def run(index: int) -> T | Exception:
+        barrier.wait()
+        try:
+            return call(index)
+        except Exception as error:  # noqa: BLE001 - told to the test
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def errors_in(outcomes: Sequence[object]) -> list[Exception]:
+    return [outcome for outcome in outcomes if isinstance(outcome, Exception)]

