@@ -36,9 +36,11 @@ class GenerationFailed(Exception):
 class ClientBuildHook(BuildHookInterface):  # type: ignore[type-arg]  # the builder's configuration is of no interest here
     """Puts the two packages of the client's distribution into its wheel: relctl, and the stubs beside their protos."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - the hook's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Bring the stubs up to date and name the wheel's files; the build fails when protoc refuses the protos."""
         generate()
+        if version == "editable":
+            return  # its paths lead here; copies would come first on the path, and stay when a proto changes
         # Named here and not in pyproject.toml: there a folder comes whole, with caches and the pyproject itself.
         for parent, package in ((ROOT, "relctl"), (PROTOS, PACKAGE)):
             for path in sorted((parent / package).rglob("*")):

@@ -7,11 +7,11 @@ import importlib.resources
 import ipaddress
 import json
 import random
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
@@ -217,7 +217,7 @@ class Pauses:
         if error.retry_after_seconds is not None:
             pause = max(pause, error.retry_after_seconds)
         # Spread, so that a hundred clients which were refused together do not come back together.
-        time.sleep(min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        sleep(min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
 
     def reset(self) -> None:
         """Count anew: there was progress since the last failure."""

@@ -63,6 +63,10 @@ class LocalError(Exception):
     """Something on this side is not as it must be: a file, a digest, a setting. The text says what to do."""
 
 
+class NothingThere(LocalError):
+    """What was asked for by a word of people's, such as a file name, is not among what the server has."""
+
+
 def decode_error(error: grpc.RpcError) -> RegistryError:
     """The typed error of what grpc raised. Never fails: details that cannot be read are left out."""
     call: Any = error  # every RpcError that a call raises is also its grpc.Call; the types do not know

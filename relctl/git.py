@@ -62,6 +62,8 @@ class GitRepository:
     """
 
     def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise LocalError(f"there is no folder {folder}")
         self._folder = folder
         self._git("rev-parse", "--git-dir")
 

@@ -59,14 +59,13 @@ def commits_since(
     return git.commits(start, head, repository=repository, max_count=max_count)
 
 
-def commits_of_range(git: GitRepository, text: str, *, repository: str, max_count: int = MAX_COMMITS) -> GitCommits:
-    """The commits of `FROM..TO`: reachable from TO and not from FROM, each any revision that git knows.
+def commits_of_range(
+    git: GitRepository, start: str, end: str, *, repository: str, max_count: int = MAX_COMMITS
+) -> GitCommits:
+    """The commits reachable from `end` and not from `start`, each any revision that git knows.
 
-    Raises LocalError when it is no such range, or git knows no such commit.
+    Raises LocalError when git knows no such commit.
     """
-    start, separator, end = text.partition("..")
-    if not (start and separator and end) or ".." in end or end.startswith("."):
-        raise LocalError(f"{text!r} is no range; it has the form FROM..TO, such as v1.0.0..HEAD")
     ids = []
     for revision in (start, end):
         found = git.resolve(revision)

@@ -97,7 +97,10 @@ class Organizations:
     def update_repository(
         self, organization: str, uid: str, changes: Repository, *, paths: Sequence[str]
     ) -> Repository:
-        """Change the fields that `paths` names to what `changes` holds: all but name, uid and times."""
+        """Change the fields that `paths` names to what `changes` holds: all but name, uid and times.
+
+        `changes` needs a display_name also where it is not to change.
+        """
         request = messages.UpdateRepositoryRequest(repository=changes, request_id=new_request_id())
         request.repository.name = repository_name(organization, uid)
         request.update_mask.paths.extend(paths)

@@ -98,8 +98,8 @@ class Releases:
     def update(self, organization: str, version: str, changes: Release, *, paths: Sequence[str]) -> Release:
         """Change the fields that `paths` names: `status`, `ref`, `url`, `owner`, `release_time`.
 
-        They become what `changes` holds; a named field that is empty there is cleared. With an etag in `changes` the call fails with ETAG_MISMATCH when
-        the release has another by now.
+        They become what `changes` holds; a named field that is empty there is cleared. With an etag in `changes` the
+        call fails with ETAG_MISMATCH when the release has another by now.
         """
         request = releases_pb2.UpdateReleaseRequest(release=changes, request_id=new_request_id())
         request.release.name = release_name(organization, version)

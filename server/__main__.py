@@ -7,14 +7,12 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
-from types import FrameType
 from typing import Final
 
 from server.app import CannotListen, Server, open_server, open_settings_database
 from server.logs import start_logging
-from server.settings import Settings, SettingWrong, default_data_folder, markdown, read_settings
+from server.settings import Settings, SettingWrong, default_data_folder, markdown, quiet_grpc, read_settings
 from store.access.operators import add_operator_token
 from store.database import CannotOpen
 from store.errors import InvalidField, RegistryError
@@ -36,6 +34,7 @@ USAGE: Final = """release-server knows what was released.
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 when all went well, 78 for a wrong setting, 69 when something needed is not there."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    quiet_grpc()
     try:
         sys.exit(_run(words))
     except SettingWrong as error:
@@ -77,25 +76,29 @@ def _say(text: str, code: int) -> None:
 
 
 class _Signals:
-    """Counts the signals that ask the server to end."""
+    """The signals that ask the server to end, waited for instead of handled.
+
+    A handler would run on the main thread only, and a signal that the system hands to another thread does not wake it.
+    """
+
+    ENDING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
     def __init__(self) -> None:
-        self.asked = threading.Event()
-        self.asked_again = threading.Event()
+        # Threads inherit what is blocked, so this comes before any is made.
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.ENDING)
 
-    def listen(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._heard)
+    def wait(self) -> None:
+        """Return when one has come."""
+        signal.sigwait(self.ENDING)
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
-        # No logging here: the handler may have interrupted a thread that holds the log's lock.
-        (self.asked_again if self.asked.is_set() else self.asked).set()
+    def came_again(self) -> bool:
+        """Whether another one has come since."""
+        return signal.sigtimedwait(self.ENDING, 0) is not None
 
 
 def _serve(settings: Settings) -> int:
     start_logging(settings.log_level)
     signals = _Signals()
-    signals.listen()
     server = open_server(settings)
     try:
         server.start()
@@ -104,9 +107,8 @@ def _serve(settings: Settings) -> int:
         raise
     _greet(server)
     log.info("serving", extra={"fields": {"address": server.address, "data": str(settings.data)}})
-    while not signals.asked.wait(3600.0):
-        pass
-    server.drain(seconds=settings.drain_seconds, hurry=signals.asked_again.is_set)
+    signals.wait()
+    server.drain(seconds=settings.drain_seconds, hurry=signals.came_again)
     ended = server.close()
     log.info("stopped")
     if not ended:
@@ -146,7 +148,7 @@ def _environment(server: Server) -> str:
         words.append(f"RELCTL_SERVER={server.address}")
     if server.settings.bootstrap_token is not None:
         words.append("RELCTL_TOKEN=$RELEASES_BOOTSTRAP_TOKEN")
-    elif server.settings.data != default_data_folder(os.environ):  # noqa: TID251 - asks where relctl looks, sets nothing
+    elif server.settings.data != default_data_folder():  # where relctl looks
         words.append(f"RELCTL_TOKEN=$(cat {server.settings.operator_token_file})")
     return "".join(word + " " for word in words)
 

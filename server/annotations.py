@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 from releaseregistry.v1 import annotations_pb2
 
 # The generated types know an extension only as a field, not as one of certain options.
@@ -12,8 +12,8 @@ _RULES: Any = annotations_pb2.rules
 _REQUIRED_SCOPE: Any = annotations_pb2.required_scope
 
 
-def rules_of(field: FieldDescriptor) -> annotations_pb2.FieldRules:
-    """What a field may hold; rules without content when it has none."""
+def rules_of(field: Any) -> annotations_pb2.FieldRules:
+    """What the field of a FieldDescriptor may hold; rules without content when it has none."""
     rules: annotations_pb2.FieldRules = field.GetOptions().Extensions[_RULES]
     return rules
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -124,10 +125,9 @@ class Server:
         self._health.stop_serving()
         log.info("draining", extra={"fields": {"running_calls": self.running_calls}})
         deadline = time.monotonic() + seconds
-        for lane in (self._calls, self._streams):
-            while time.monotonic() < deadline and not hurry():
-                if lane.wait_until_idle(min(deadline, time.monotonic() + 0.1)):
-                    break
+        while self.running_calls and time.monotonic() < deadline and not hurry():
+            for lane in (self._calls, self._streams):
+                lane.wait_until_idle(min(deadline, time.monotonic() + 0.05))
         log.info("drained", extra={"fields": {"cut_calls": self.running_calls}})
 
     def close(self) -> bool:
@@ -148,20 +148,19 @@ class Server:
 
     def _bind(self) -> int:
         listen, settings = self.settings.listen, self.settings
+        _try_to_listen(listen)
         try:
             if settings.tls_certificate is None or settings.tls_key is None:
                 return self._grpc.add_insecure_port(listen)
             pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
             return self._grpc.add_secure_port(listen, grpc.ssl_server_credentials([pair]))
         except OSError as error:
-            raise CannotListen(f"The TLS files cannot be read: {error.strerror}.") from None
+            raise CannotListen(f"{error.filename} cannot be read: {error.strerror}.") from None
         except RuntimeError:
-            cause = (
-                "its port is taken or may not be used"
-                if settings.tls_key is None
-                else ("its port is taken or may not be used, or the TLS certificate and key do not belong together")
+            secure = (
+                "" if settings.tls_key is None else ", or RELEASES_TLS_CERTIFICATE and RELEASES_TLS_KEY are no pair"
             )
-            raise CannotListen(f"Cannot listen on {listen}: {cause}.") from None
+            raise CannotListen(f"Cannot listen on {listen}: the address was just taken{secure}.") from None
 
     def _routes(self, services: Mapping[ServiceDescriptor, object]) -> dict[str, Route]:
         calls_busy = self._refusal(CallsBusy(self._calls.slots))
@@ -221,6 +220,20 @@ def assembled(settings: Settings, db: Database) -> Server:
     except BaseException:
         blobs.close()
         raise
+
+
+def _try_to_listen(address: str) -> None:
+    """Learn from the system why an address cannot be listened on: grpc does not tell."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+            probe.listen()
+    except OSError as error:
+        raise CannotListen(f"Cannot listen on {address}: {error.strerror}.") from None
 
 
 def _authenticator(db: Database) -> Callable[[str, str], Access]:

@@ -51,7 +51,7 @@ class Call:
         self._deadline = deadline
 
     def remaining_seconds(self) -> float | None:
-        """Seconds until the caller's deadline or the server's own, the first of them; 0 when over, None for no limit."""
+        """Seconds until the caller's deadline or the server's own, the first of them; 0 when over, None: no limit."""
         # Without a deadline of the caller grpc tells the end of time.
         theirs = min(self._context.time_remaining(), threading.TIMEOUT_MAX)
         if self._deadline is None:

@@ -40,7 +40,7 @@ from store.access.access import Access
 from store.errors import CredentialsInvalid, DatabaseBusy, InvalidField, RegistryError, ScopeMissing, Unavailable
 from store.paging import PageTokens
 
-log = logging.getLogger("server.calls")
+log = logging.getLogger("server.edge")
 
 Authenticate = Callable[[str, str], Access]
 """Secret and x-caller to the rights of the call. Raises CredentialsInvalid."""
@@ -189,11 +189,12 @@ class _Guard:
         if error is None or isinstance(error, GeneratorExit):
             self._log(logging.DEBUG, "OK" if error is None else "CANCELLED", "")
             return
-        gone = _reason_gone(error)
-        if gone is not None:
-            # grpc knows this very exception and answers nothing: nobody listens.
+        if isinstance(error, CallEnded):
             self._log(logging.INFO, "CANCELLED", "")
-            raise gone
+            if isinstance(error.__cause__, grpc.RpcError):
+                # grpc knows this very exception and answers nothing: nobody listens.
+                raise error.__cause__
+            _abort(self._context, CallStatus(grpc.StatusCode.CANCELLED, "", ()))
         told = self._told(error)
         status = to_status(told, request_id=self.request_id)
         if isinstance(told, Internal):
@@ -298,16 +299,6 @@ def _request_id(metadata: Mapping[str, str | bytes]) -> str:
     if isinstance(sent, str) and _REQUEST_ID.fullmatch(sent):
         return sent
     return uuid.uuid4().hex
-
-
-def _reason_gone(error: BaseException) -> grpc.RpcError | None:
-    """The exception of grpc for a caller that is gone, when that is what ended the handler."""
-    if isinstance(error, grpc.RpcError):
-        return error
-    if isinstance(error, CallEnded):
-        cause = error.__cause__
-        return cause if isinstance(cause, grpc.RpcError) else None
-    return None
 
 
 def _abort(context: grpc.ServicerContext, status: CallStatus) -> NoReturn:

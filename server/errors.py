@@ -66,7 +66,7 @@ class InvalidFields(InvalidField):
         super().__init__(first.field, first.description)
         more = len(violations) - 1 + omitted
         if more:
-            self.message += f" And {more} more." if not omitted else f" And at least {more} more."
+            self.message += f"; and {'at least ' if omitted else ''}{more} more"
         if omitted:
             self.metadata["violations_omitted"] = str(omitted)
         self.violations = tuple(violations)
@@ -201,13 +201,17 @@ def to_status(error: RegistryError, *, request_id: str) -> CallStatus:
     ]
     before = int(error.metadata.get("violations_omitted", "0"))
     omitted = before + len(error.violations) - len(violations)
+    value_chars = MAX_VALUE_CHARS
     while True:
-        status = _rich_status(error, code, message, violations, omitted, request_id)
-        if status.ByteSize() <= MAX_DETAIL_BYTES or not violations:
+        status = _rich_status(error, message, violations, omitted, value_chars, request_id)
+        if status.ByteSize() <= MAX_DETAIL_BYTES:
             break
-        kept = len(violations) * 3 // 4
-        omitted += len(violations) - kept
-        violations = violations[:kept]
+        if violations:
+            kept = len(violations) * 3 // 4
+            omitted += len(violations) - kept
+            violations = violations[:kept]
+        else:
+            value_chars //= 2
     trailing: tuple[tuple[str, str | bytes], ...] = (
         ("grpc-status-details-bin", status.SerializeToString()),
         ("x-request-id", request_id),
@@ -230,13 +234,13 @@ def cut_bytes(text: str, limit: int) -> str:
 
 def _rich_status(
     error: RegistryError,
-    code: grpc.StatusCode,
     message: str,
     violations: list[FieldViolation],
     omitted: int,
+    value_chars: int,
     request_id: str,
 ) -> Any:
-    metadata = {key: cut(value, MAX_VALUE_CHARS) for key, value in error.metadata.items()}
+    metadata = {key: cut(value, value_chars) for key, value in error.metadata.items()}
     if omitted:
         metadata["violations_omitted"] = str(omitted)
     details: list[Message] = [
@@ -256,7 +260,9 @@ def _rich_status(
         delay.FromNanoseconds(round(error.retry_after_seconds * 1e9))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     details.append(error_details_pb2.RequestInfo(request_id=request_id))
-    return status_pb2.Status(code=code.value[0], message=message, details=[_packed(detail) for detail in details])
+    return status_pb2.Status(
+        code=code_of(error).value[0], message=message, details=[_packed(detail) for detail in details]
+    )
 
 
 def _packed(detail: Message) -> any_pb2.Any:

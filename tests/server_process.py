@@ -31,7 +31,8 @@ class ServerProcess:
 
     On SQLite when `database` is None, else on that URL. The port, the data and the operator's token stay the same over
     restarts. `environment` adds settings, `RELEASES_…`; nothing of the test run's own settings leaks in. With
-    `defaults` the server puts its data where it pleases and makes its own token: `data` and `token` then tell nothing.
+    `defaults` the server puts its data where it pleases and makes its own token: `data` and `token` then tell nothing
+    until a test that knows better sets them.
     """
 
     def __init__(
@@ -75,6 +76,15 @@ class ServerProcess:
 
     def start(self, *, seconds: float = START_SECONDS) -> None:
         """Start, and return when health says SERVING. Raises `ServerDied` when the process ends before."""
+        self.launch()
+        try:
+            self._wait_until_serving(seconds)
+        except BaseException:
+            self.kill()
+            raise
+
+    def launch(self) -> None:
+        """Start, and return at once."""
         assert self._process is None, "the server runs already"
         with self.log.open("ab") as log:
             # A session of its own, so that `kill` reaches everything the server may have started.
@@ -86,11 +96,6 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        try:
-            self._wait_until_serving(seconds)
-        except BaseException:
-            self.kill()
-            raise
 
     def kill(self) -> None:
         """SIGKILL: no handler, no flush, no goodbye. Nothing happens when it does not run."""

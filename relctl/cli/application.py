@@ -29,7 +29,7 @@ Columns = Sequence[tuple[str, Callable[[MessageT], object]]]
 
 
 class Application:
-    """One run of the program. Flags are gathered in `said` while they are read; the client is made when first needed."""
+    """One run of the program. `said` gathers the flags while they are read; the client is made when first needed."""
 
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
@@ -91,10 +91,10 @@ class Application:
             text = cell(value(message))
             if text:
                 grid.add_row(Text(title, style="dim"), Text(text, overflow="fold"))
-        _console().print(grid)
+        _print(grid)
 
     def show_list(self, messages: Iterable[MessageT], columns: Columns[MessageT], *, nothing: str) -> None:
-        """Show many things: a table, or a line of JSON each. `nothing` is said, beside the output, when there are none."""
+        """Show many things: a table, or a line of JSON each; when there are none, say `nothing` beside the output."""
         if self.json:
             for message in messages:
                 print_json(message)
@@ -142,11 +142,15 @@ def is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _console() -> Console:
-    # Built when used: tests and pipes change what stdout is.
+def _print(table: Table) -> None:
     if sys.stdout.isatty():
-        return Console(highlight=False, markup=False, emoji=False)
-    return Console(highlight=False, markup=False, emoji=False, width=FILE_WIDTH, color_system=None)
+        Console(highlight=False).print(table)
+        return
+    console = Console(highlight=False, width=FILE_WIDTH, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def _print_table(titles: list[str], rows: list[list[str]], *, with_header: bool) -> None:
@@ -155,4 +159,4 @@ def _print_table(titles: list[str], rows: list[list[str]], *, with_header: bool)
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(Text(value) for value in row))
-    _console().print(table)
+    _print(table)

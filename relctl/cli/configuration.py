@@ -58,8 +58,7 @@ def operator_token_file() -> Path:
     data = os.environ.get("RELEASES_DATA")
     if data:
         return Path(data).expanduser() / "operator-token"
-    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(home).expanduser() / "release-registry" / "operator-token"
+    return _folder("XDG_DATA_HOME", "~/.local/share") / "release-registry" / "operator-token"
 
 
 def configuration_file() -> Path:
@@ -67,7 +66,7 @@ def configuration_file() -> Path:
     named = os.environ.get("RELCTL_CONFIG")
     if named:
         return Path(named).expanduser()
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "relctl.toml"
+    return _folder("XDG_CONFIG_HOME", "~/.config") / "relctl.toml"
 
 
 def configure(said: dict[str, Any]) -> Configuration:
@@ -76,6 +75,12 @@ def configure(said: dict[str, Any]) -> Configuration:
     Raises click.UsageError when the file does not hold what it may, LocalError when it cannot be read.
     """
     return Configuration(**{**_read_file(), **{key: value for key, value in said.items() if value is not None}})
+
+
+def _folder(variable: str, default: str) -> Path:
+    # One that is not absolute counts as not set: https://specifications.freedesktop.org/basedir-spec/latest/
+    said = os.environ.get(variable, "")
+    return Path(said) if said.startswith("/") else Path(default).expanduser()
 
 
 def _read_file() -> dict[str, Any]:

@@ -17,6 +17,11 @@ def one_line(text: str) -> str:
     return CONTROL.sub(" ", text).strip()
 
 
+def subject(message: str) -> str:
+    """The first line of a commit's message."""
+    return one_line(message.strip().partition("\n")[0])
+
+
 def local_time(holder: Timestamp, *, is_set: bool = True) -> str:
     """A time in this machine's zone, to the second; empty when it is not set."""
     if not is_set:

@@ -2,7 +2,7 @@
 
 *Membership* is what the token lists, or every project with all_projects. *Access* is membership, or every project of
 an organization with open membership. What is missing and what is not the caller's look alike. See behaviour.md,
-Project access.
+Access.
 """
 
 from __future__ import annotations

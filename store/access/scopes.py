@@ -1,7 +1,7 @@
 """Scopes: what a token may do.
 
 A scope is `family:level`. Within a family admin includes write and write includes read; between families nothing is
-included, so that not even `installation:admin` reads a release. See behaviour.md, Scopes.
+included, so that not even `installation:admin` reads a release. See behaviour.md, Access.
 """
 
 from __future__ import annotations

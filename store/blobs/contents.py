@@ -336,5 +336,5 @@ def _spans(database: Database, content: ContentRow, offset: int, stop: int) -> I
 
 
 def _lost(sha256: bytes, what: str) -> ChunkLost:
-    log.error("stored bytes are lost: %s", what, extra={"sha256": sha256.hex()})
+    log.error("stored bytes are lost: %s", what, extra={"fields": {"sha256": sha256.hex()}})
     return ChunkLost(sha256.hex())

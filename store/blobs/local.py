@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
+import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -27,11 +28,13 @@ from store.errors import BlobsDown, ReadOnly, StorageFull
 log = logging.getLogger(__name__)
 
 MARKER = "registry"
-WRITE_BACK_BYTES = 8 * 2**20
-"""How much is written before the kernel is asked to begin storing it: the sync at the end then finds little to do."""
+STAGE_BYTES = 2**20
+"""What is written at once: past the page cache where the file system takes that. A third of the processor time of
+writing through it, no cache full of what nobody reads, and a sync at the end that finds nothing to do."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux; elsewhere the page cache will do
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 
 
@@ -67,7 +70,7 @@ class LocalPacks(PackStore):
 
     def create(self) -> PackWriter:
         """A new pack in tmp, locked as long as this process lives."""
-        with self.writing():
+        with self.writing(promised=False):
             return _LocalPackWriter(self, self._tmp)
 
     def publish(self, packs: Sequence[PackWriter]) -> None:
@@ -89,7 +92,7 @@ class LocalPacks(PackStore):
         except FileNotFoundError as error:
             raise PackMissing from error
         except OSError as error:
-            log.exception("a pack cannot be opened", extra={"pack_id": pack_id.hex()})
+            log.exception("a pack cannot be opened", extra={"fields": {"pack_id": pack_id.hex()}})
             raise BlobsDown from error
 
     def remove(self, pack_id: bytes) -> None:
@@ -97,25 +100,28 @@ class LocalPacks(PackStore):
         try:
             self._path(pack_id).unlink(missing_ok=True)
         except OSError as error:
-            log.exception("a pack cannot be removed", extra={"pack_id": pack_id.hex()})
+            log.exception("a pack cannot be removed", extra={"fields": {"pack_id": pack_id.hex()}})
             raise BlobsDown from error
 
     def close(self) -> None:
         """Holds nothing between calls."""
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """What a failed system call means for the caller, and for all who come after."""
+    def writing(self, *, promised: bool = True) -> Iterator[None]:
+        """What a failed system call means for the caller and, once bytes are `promised`, for all who come after."""
         if self._failed:
             raise ReadOnly
         try:
             yield
         except OSError as error:
             if error.errno in _FULL:
-                log.warning("the blob folder is full", extra={"folder": str(self.folder)})
+                log.warning("the blob folder is full", extra={"fields": {"folder": str(self.folder)}})
                 raise StorageFull from error
-            if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
-                log.exception("the process may open no more files")
+            if error.errno == errno.EROFS:
+                log.warning("the blob folder is read-only", extra={"fields": {"folder": str(self.folder)}})
+                raise ReadOnly from error
+            if not promised or error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+                log.exception("a pack cannot be written")
                 raise BlobsDown from error
             # Whether earlier writes reached the disk is unknown now, and asking again would answer "yes" wrongly:
             # https://www.usenix.org/conference/atc20/presentation/rebello
@@ -195,14 +201,15 @@ class LocalPacks(PackStore):
             finally:
                 os.close(fd)
         if count:
-            log.info("removed unfinished packs of ended processes", extra={"count": count})
+            log.info("removed unfinished packs of ended processes", extra={"fields": {"count": count}})
         return count
 
 
 class _LocalPackWriter(PackWriter):
     def __init__(self, store: LocalPacks, tmp: Path) -> None:
         self._store = store
-        self._sent_back = 0
+        self._stage: memoryview | None = None
+        self._staged = 0
         self.size_bytes = 0
         while True:
             self.id = new_id()
@@ -216,19 +223,52 @@ class _LocalPackWriter(PackWriter):
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Appends all of `data`."""
         offset = self.size_bytes
-        with self._store.writing():
-            _write_all(self._fd, data)
-            self.size_bytes += len(data)
-            if self.size_bytes - self._sent_back >= WRITE_BACK_BYTES:
-                # Of dirty pages this drops nothing: it starts their way to the disk. A hint, whose answer is moot.
-                os.posix_fadvise(self._fd, self._sent_back, self.size_bytes - self._sent_back, os.POSIX_FADV_DONTNEED)
-                self._sent_back = self.size_bytes
+        if self._stage is None:
+            self._stage = memoryview(mmap.mmap(-1, STAGE_BYTES))  # begins at a page, as direct writing demands
+        rest = memoryview(data)
+        while rest:
+            part = rest[: STAGE_BYTES - self._staged]
+            self._stage[self._staged : self._staged + len(part)] = part
+            self._staged += len(part)
+            rest = rest[len(part) :]
+            if self._staged == STAGE_BYTES:
+                with self._store.writing():
+                    self._write_stage()
+        self.size_bytes += len(data)
         return offset
 
     def seal(self) -> None:
         """Syncs the file. It stays open, and locked, until it is published or discarded."""
         with self._store.writing():
+            if self._staged:
+                self._set_direct(False)
+                _write_all(self._fd, self._taken())
             os.fsync(self._fd)
+
+    def _write_stage(self) -> None:
+        self._set_direct(True)
+        try:
+            written = os.write(self._fd, self._stage or b"")
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            written = 0  # the flag was taken, and direct writing is refused all the same
+        rest = self._taken()[written:]
+        if rest:
+            self._set_direct(False)
+            _write_all(self._fd, rest)
+
+    def _taken(self) -> memoryview:
+        assert self._stage is not None
+        staged, self._staged = self._staged, 0
+        return self._stage[:staged]
+
+    def _set_direct(self, wanted: bool) -> None:
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        changed = flags | _DIRECT if wanted else flags & ~_DIRECT
+        if changed != flags:
+            with suppress(OSError):  # a file system without direct writing: through the page cache, then
+                fcntl.fcntl(self._fd, fcntl.F_SETFL, changed)
 
     def move(self, target: Path) -> None:
         """Renames the file to `target` and closes it."""
@@ -244,7 +284,9 @@ class _LocalPackWriter(PackWriter):
             try:
                 path.unlink(missing_ok=True)
             except OSError:
-                log.exception("an unfinished pack stays until the next start", extra={"pack_id": self.id.hex()})
+                log.exception(
+                    "an unfinished pack stays until the next start", extra={"fields": {"pack_id": self.id.hex()}}
+                )
             with suppress(OSError):
                 self._close()
 
@@ -256,6 +298,10 @@ class _LocalPackWriter(PackWriter):
 class _LocalPackReader(PackReader):
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        if hasattr(os, "posix_fadvise"):
+            # Chunks of a file lie behind one another. A hint: cold reads took a fifth of the processor time with it.
+            with suppress(OSError):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes; a medium that cannot give them back ends the pack there."""

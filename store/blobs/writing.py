@@ -109,8 +109,7 @@ class ContentWriter:
         elif self.size_bytes <= INLINE_BYTES:
             self._small += data
         else:
-            self._slots.acquire()
-            self._intake = Intake(self._executor, hash_whole=self._whole.update, cut=self._cut, store=self._store)
+            self._intake = self._start()
             self._intake.feed(bytes(self._small))
             self._intake.feed(data)
 
@@ -144,6 +143,14 @@ class ContentWriter:
         if not self._kept:
             for pack in self._received.packs:
                 pack.discard()
+
+    def _start(self) -> Intake[list[_Chunk]]:
+        self._slots.acquire()
+        try:
+            return Intake(self._executor, hash_whole=self._whole.update, cut=self._cut, store=self._store)
+        except BaseException:  # the executor was shut down
+            self._slots.release()
+            raise
 
     def _release(self) -> None:
         self._intake = None

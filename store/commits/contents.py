@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from peewee import JOIN, fn
+from peewee import JOIN, Select, fn
 
 from store.commits.batches import batches, filled, holes
-from store.commits.drafts import ChangedFileDraft
 from store.commits.models import Commit, CommitAuthor, ReleaseAuthor, ReleaseHead
 from store.database import Query, Reader, query_shape
 from store.organizations.models import Repository
@@ -17,6 +16,13 @@ from store.releases.models import Release
 
 SHOWN = 100
 """How many heads and how many authors of a release are shown."""
+
+
+class ChangedFileRow(NamedTuple):
+    """A file that a commit changed, and how: see `store.commits.drafts`."""
+
+    path: str
+    change_type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class CommitRow:
     message: str | None
     commit_time: int | None
     changed_file_count: int
-    changed_files: tuple[ChangedFileDraft, ...] = ()
+    changed_files: tuple[ChangedFileRow, ...] = ()
 
 
 class HeadCommitRow(NamedTuple):
@@ -117,11 +123,8 @@ def _first_of_each(query: Any, size: int, *, release_id: Any, order: tuple[Any, 
     place = fn.ROW_NUMBER().over(partition_by=[release_id], order_by=list(order))
     columns = [column.alias(f"column_{index}") for index, column in enumerate(query._returning)]
     numbered = chosen.select(*columns, place.alias("place")).alias("numbered")
-    return Query(
-        numbered.select(*[getattr(numbered.c, f"column_{index}") for index in range(len(columns))])
-        .where(numbered.c.place <= SHOWN)
-        .order_by(numbered.c.column_0, numbered.c.place)
-    )
+    shown = Select([numbered], [getattr(numbered.c, f"column_{index}") for index in range(len(columns))])
+    return Query(shown.where(numbered.c.place <= SHOWN).order_by(numbered.c.column_0, numbered.c.place))
 
 
 def release_contents(reader: Reader, release_ids: Sequence[bytes]) -> dict[bytes, ReleaseContents]:

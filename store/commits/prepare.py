@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from store.commits.drafts import ChangedFileDraft, CommitDraft
+from store.commits.drafts import CommitDraft
 
 SKIP_MARK = "#skipsentry"
 
@@ -18,7 +18,7 @@ _BEFORE_ALL_TIMES = 2**64
 
 
 class PreparedCommit(NamedTuple):
-    """One distinct commit of a call. None is "not said"; of one path in files said twice, the first holds.
+    """One distinct commit of a call. None is "not said"; files is path to change type.
 
     A tuple, like all that comes by tens of thousands: it is made in a third of a dataclass's time.
     """
@@ -28,7 +28,7 @@ class PreparedCommit(NamedTuple):
     author_email: str | None
     message: str | None
     commit_time: int | None
-    files: Sequence[ChangedFileDraft]
+    files: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,6 @@ def prepare_commits(commits: Sequence[CommitDraft], *, fallback_repository: str)
     )
 
 
-def types_of(files: Sequence[ChangedFileDraft]) -> dict[str, int]:
-    """Path to change type; of one path said twice, the first."""
-    return dict(reversed(files))
-
-
 def author_email(name: str | None, email: str | None) -> str | None:
     """The address by which an author is known: the one given, in lower case, else one made of the name.
 
@@ -117,5 +112,5 @@ def _together(first: PreparedCommit, again: PreparedCommit) -> PreparedCommit:
         again.author_email if first.author_email is None else first.author_email,
         again.message if first.message is None else first.message,
         again.commit_time if first.commit_time is None else first.commit_time,
-        (*first.files, *again.files),
+        {**again.files, **first.files},
     )

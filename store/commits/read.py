@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from store.access import Access
-from store.commits.contents import COMMIT_COLUMNS, CommitRow, with_details
-from store.commits.drafts import ChangedFileDraft
+from store.commits.contents import COMMIT_COLUMNS, ChangedFileRow, CommitRow, with_details
 from store.commits.models import Commit, CommitFile, ReleaseCommit
 from store.database import Database, Query, Reader, hole, query_shape
 from store.paging import Page, PageRequest, page_of
@@ -129,7 +128,7 @@ def _that_fit(rows: Iterator[ListedCommit], size: int) -> tuple[list[ListedCommi
 
 
 def _cut(commit: CommitRow, room: int) -> CommitRow:
-    kept: list[ChangedFileDraft] = []
+    kept: list[ChangedFileRow] = []
     for file in commit.changed_files:
         room -= _file_bytes(file)
         if room < 0:
@@ -143,7 +142,7 @@ def _bytes_of(commit: CommitRow) -> int:
     return _COMMIT_BYTES + sum(len(text.encode()) for text in texts if text is not None)
 
 
-def _file_bytes(file: ChangedFileDraft) -> int:
+def _file_bytes(file: ChangedFileRow) -> int:
     return _FILE_BYTES + len(file.path.encode())
 
 
@@ -155,7 +154,7 @@ def _with_files(reader: Reader, release_id: bytes, rows: Sequence[ListedCommit])
         while end < len(rows) and (end == start or count + rows[end].commit.changed_file_count <= _FILES_AT_ONCE):
             count += rows[end].commit.changed_file_count
             end += 1
-        files: dict[int, list[ChangedFileDraft]] = {listed.position: [] for listed in rows[start:end]}
+        files: dict[int, list[ChangedFileRow]] = {listed.position: [] for listed in rows[start:end]}
         if count:
             found = reader.rows(
                 _FILES,
@@ -165,7 +164,7 @@ def _with_files(reader: Reader, release_id: bytes, rows: Sequence[ListedCommit])
                 limit=count if count <= _FILES_AT_ONCE else _MOST_FILES,
             )
             for position, path, change_type in found:
-                files[position].append(ChangedFileDraft(path, change_type))
+                files[position].append(ChangedFileRow(path, change_type))
         for listed in rows[start:end]:
             commit = replace(listed.commit, changed_files=tuple(files[listed.position]))
             yield ListedCommit(listed.position, commit)

@@ -9,7 +9,7 @@ from peewee import fn
 
 from store.commits.batches import SIZES, batches, filled, holes
 from store.commits.models import Commit, CommitFile
-from store.commits.prepare import PreparedCommit, types_of
+from store.commits.prepare import PreparedCommit
 from store.database import Query, Reader, Statement, Transaction, hole, new_id, query_shape
 
 FILES_AT_ONCE = 20_000
@@ -160,7 +160,7 @@ def write_commits(
             new["author_id"].append(author_id)
             new["message"].append(commit.message)
             new["commit_time"].append(commit.commit_time)
-            new["changed_file_count"].append(files.add(commit_id, types_of(commit.files)))
+            new["changed_file_count"].append(files.add(commit_id, commit.files))
     new["organization_id"] = [organization_id] * len(new["id"])
     tx.run_columns(_INSERT, new)
 
@@ -215,7 +215,7 @@ def _compared(place: int, commit: PreparedCommit, row: _Stored, authors: Mapping
 
 def _missing_files(reader: Reader, known: Sequence[_Known]) -> dict[bytes, dict[str, int]]:
     """By commit id, the files of the call that are not stored yet."""
-    missing = {row.id: types_of(row.commit.files) for row in known if row.commit.files}
+    missing = {row.id: dict(row.commit.files) for row in known if row.commit.files}
     some: list[bytes] = []
     their_files = 0
     for row in known:

@@ -27,8 +27,7 @@ class _Sqlite(peewee.SqliteDatabase):
 class CompileContext(peewee.Context):
     """Writes constants of a compiled query into its text, and remembers holes where values would be.
 
-    SQLite uses a partial index only if the query's own text implies its condition, and PostgreSQL infers no type for
-    a bare parameter in `INSERT … SELECT %s`: it would take NULL for text and refuse to put it into a BIGINT.
+    SQLite uses a partial index only if the query's own text implies its condition: a bound 'live' would not do.
     """
 
     _values: list[Any]  # Peewee's: what is bound, in order
@@ -73,7 +72,8 @@ class _PostgresqlCompileContext(CompileContext):
     true, false = "TRUE", "FALSE"
 
     def _placeholder(self, field: peewee.Field[Any]) -> str:
-        # The type is told, because it is inferred from the place otherwise: not at all in a SELECT list.
+        # The type is told, because it is inferred from the place otherwise. In a SELECT DISTINCT or a UNION that is
+        # text: PostgreSQL would refuse to put it into a BIGINT, even when it is NULL.
         declared = str(self.state.field_types.get(field.field_type, field.field_type))
         return f"%s::{declared.partition(' ')[0].lower()}"
 

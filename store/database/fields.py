@@ -136,6 +136,10 @@ class FlagField(FlagColumn):
         return value if value is None else bool(value)
 
 
+# json.dumps with such arguments would make an encoder a value.
+_to_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 class JsonField(JsonColumn):
     """A JSON document that is kept and given back, never searched.
 
@@ -145,7 +149,7 @@ class JsonField(JsonColumn):
     field_type = "CODEPOINTS"
 
     def db_value(self, value: Any) -> Any:
-        return None if value is None else json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return None if value is None else _to_json(value)
 
     def python_value(self, value: Any) -> Any:
         return None if value is None else json.loads(value)

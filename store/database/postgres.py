@@ -13,18 +13,18 @@ from store.clock import Clock
 from store.database import migrations
 from store.database.engine import Database, Reader, Transaction, run_effects
 from store.database.postgres_errors import Remedy
-from store.database.postgres_pool import STATEMENT_MS, Pool
+from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
 from store.database.postgres_transaction import PostgresReader, PostgresSession
-from store.database.postgres_write import IDLE_MS, LOSSES, PostgresWrite
+from store.database.postgres_write import LOSSES, PostgresWrite
 from store.database.query import Query, Row
 from store.database.terms import PLAIN, M, R, Terms
 
 MIGRATION_LOCK = 0x52656C5265672D31  # any number that nobody else uses in this database
 
-_BEGIN_READ = (
-    f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {STATEMENT_MS};"
-    f" SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}"
-).encode()
+_BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_READ_LIMITED = _BEGIN_READ + (
+    b"; SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d" % (STATEMENT_MS, IDLE_MS)
+)
 
 
 class PostgresDatabase(Database):
@@ -38,6 +38,7 @@ class PostgresDatabase(Database):
         super().__init__(clock, wait_seconds=wait_seconds)
         self._migrations_folder = migrations_folder
         self._single_reads = server_side_prepares
+        self._begin_read = _BEGIN_READ if server_side_prepares else _BEGIN_READ_LIMITED
         self._pid = os.getpid()
         self._pool = Pool(url, server_side_prepares=server_side_prepares)
         self._pool.check_server()
@@ -46,7 +47,7 @@ class PostgresDatabase(Database):
         """See `Database.read`."""
 
         def attempt(session: PostgresSession) -> R:
-            session.command(_BEGIN_READ)
+            session.command(self._begin_read)
             value = fn(PostgresReader(session, self.hooks))
             session.command(b"COMMIT")
             return value

@@ -23,8 +23,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 SIZE = 8
 CONNECT_SECONDS = 3
 STATEMENT_MS = 15_000
+IDLE_MS = 10_000
 AGAIN_SECONDS = 0.1
 OLDEST = 15
+# A refused connection comes without an SQLSTATE, so 53300 is told by its words.
+_FULL = ("too many connections", "too many clients", "remaining connection slots")
 
 
 def check_driver(implementation: str) -> None:
@@ -57,8 +60,10 @@ class Pool:
         self._parameters.setdefault("keepalives_idle", 10)
         self._parameters.setdefault("tcp_user_timeout", 20_000)
         if server_side_prepares and "options" not in self._parameters:
-            # A pooler refuses these; single reads have no transaction in which to set them otherwise.
-            self._parameters["options"] = f"-c statement_timeout={STATEMENT_MS}"
+            # A pooler refuses these; reads need not set them each time, and single reads could not.
+            self._parameters["options"] = (
+                f"-c statement_timeout={STATEMENT_MS} -c idle_in_transaction_session_timeout={IDLE_MS}"
+            )
         self._free = threading.BoundedSemaphore(SIZE)
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -136,7 +141,7 @@ class Pool:
                 prepare_threshold=0 if self._prepares else None,
             )
         except psycopg.OperationalError as error:
-            if error.sqlstate == "53300":
+            if any(words in str(error) for words in _FULL):
                 raise DatabaseBusy("The database has no free connection. Try again.") from error
             raise DatabaseDown from error
         connection.prepared_max = 512

@@ -11,7 +11,7 @@ from store.clock import Clock
 from store.database.engine import Effect, Hook, Transaction
 from store.database.failures import ConstraintViolated, DatabaseError
 from store.database.postgres_errors import Remedy
-from store.database.postgres_pool import STATEMENT_MS, Pool
+from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
 from store.database.postgres_transaction import PostgresSession, PostgresTransaction
 from store.database.replays import Vanished, answer_once
 from store.database.terms import M, Once, R, Terms
@@ -21,7 +21,6 @@ CONFLICTS = 5
 VIOLATIONS = 2
 LOSSES = 20
 LONG_MS = 60_000
-IDLE_MS = 10_000
 DOUBT_SECONDS = 5.0
 
 

@@ -71,7 +71,7 @@ def hole(field: Any, name: str | None = None, *, nullable: bool = False) -> Any:
 
 
 class BoundRows:
-    """The values of a statement that is executed many times. No row is kept: a million tuples keep the collector busy."""
+    """The values of a statement that is executed many times. No row is kept: a million tuples busy the collector."""
 
     __slots__ = ("_columns", "_count")
 

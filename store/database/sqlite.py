@@ -43,7 +43,8 @@ class SqliteReader(Reader):
 
     def end(self) -> None:
         """Let the snapshot go: while it is held, the write-ahead log grows."""
-        self._cursor.execute("COMMIT")
+        if self.connection.in_transaction:  # an I/O error may have ended it
+            self._cursor.execute("COMMIT")
 
     def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:

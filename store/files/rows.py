@@ -65,8 +65,8 @@ class UploadDraft:
         _check_line("header.file_name", self.file_name)
         if not 1 <= len(self.file_name.encode()) <= MAX_NAME_BYTES:
             raise InvalidField("header.file_name", f"has 1 to {MAX_NAME_BYTES} bytes in UTF-8")
-        if "\\" in self.file_name.rpartition("/")[2]:
-            raise InvalidField("header.file_name", "has no backslash after its last /")
+        if "\\" in self.file_name:
+            raise InvalidField("header.file_name", "has no backslash")
         if self.dist is not None:
             _check_line("header.dist", self.dist)
             if not 1 <= len(self.dist) <= MAX_DIST_CHARS:

@@ -1,4 +1,4 @@
-"""Uploading one file into a release, in one go (behaviour.md, Uploads).
+"""Uploading one file into a release, in one go (behaviour.md, Files).
 
 Nothing is in the database before the end: an upload that is cut anywhere leaves no row and no bytes. At the end the
 bytes become stable first, then the rows, then the answer is given.

@@ -18,7 +18,7 @@ from store.database.terms import M
 from store.errors import CommitsBusy, DatabaseBusy, InvalidField, LockTimeout, ProjectForbidden
 from store.organizations.lookup import OrganizationRow, find_organization
 from store.releases.details import NOTHING, ReleaseDetails, release_details
-from store.releases.lookup import FIND_RELEASE, attached_projects, current_release, forbidden_projects
+from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, current_release, forbidden_projects
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import MAX_PROJECTS, ReleaseRow, ReleaseStatus
 from store.releases.status import record_status, set_status
@@ -218,7 +218,7 @@ def _insert(
 ) -> ReleaseRow | None:
     release = ReleaseRow(
         organization_slug=organization.slug,
-        projects=_by_slug(projects),
+        projects=by_slug(projects),
         id=new_id(),
         organization_id=organization.id,
         version=draft.version,
@@ -285,7 +285,7 @@ def _extend(
         status=status,
         update_time=tx.now,
         revision=release.revision + 1,
-        projects=_by_slug((*release.projects, *added)),
+        projects=by_slug((*release.projects, *added)),
     )
     tx.run(
         _EXTEND_RELEASE,
@@ -337,10 +337,6 @@ def _attach(
     record_activities(tx, access, kind="release_created", happen_time=tx.now, **told)
     if release.release_time is not None:
         record_activities(tx, access, kind="release_finalized", happen_time=release.release_time, **told)
-
-
-def _by_slug(projects: Sequence[ProjectRow]) -> tuple[ProjectRow, ...]:
-    return tuple(sorted(projects, key=lambda project: project.slug))
 
 
 def _too_many_projects() -> InvalidField:

@@ -46,18 +46,18 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 @pytest.fixture
 def grpcurl(sqlite_server: ServerProcess) -> Grpcurl:
-    """Runs grpcurl against the server: options, then the method or verb, as on a command line."""
+    """Runs grpcurl against the server: the method, or a verb and its words; a word with a dash is an option."""
 
     def run(*words: str, body: object = None, data: bytes | None = None, token: str | None = "") -> Answer:
         secret = sqlite_server.token if token == "" else token
-        options = ["-plaintext", "-max-time", "30"]
+        options = ["-plaintext", "-max-time", "30", *(word for word in words if word.startswith("-"))]
         if secret is not None:
             options += ["-H", f"authorization: Bearer {secret}"]
         sent = data if body is None else json.dumps(body).encode()
         if sent is not None:
             options += ["-d", "@"]
         done = subprocess.run(
-            [str(GRPCURL), *options, sqlite_server.address, *words],
+            [str(GRPCURL), *options, sqlite_server.address, *(word for word in words if not word.startswith("-"))],
             input=sent or b"",
             capture_output=True,
             check=False,

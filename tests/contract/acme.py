@@ -10,7 +10,7 @@ from store.access.scopes import SCOPES
 from store.activity.models import Activity
 from store.database import Database, new_id
 from store.organizations.organizations import OrganizationDraft, create_organization
-from store.organizations.projects import ProjectDraft, create_project
+from store.organizations.projects import ProjectDraft, ProjectInOrganization, create_project
 from store.releases.create import CreatedRelease, ReleaseDraft, create_release
 from store.releases.models import ReleaseProject
 
@@ -31,8 +31,8 @@ class Acme:
         self.everybody = Access(new_id(), self.id, SCOPES, all_projects=True, project_ids=frozenset(), caller="ci")
 
     def add_project(self, slug: str) -> bytes:
-        _, project = create_project(self.db, OPERATOR, self.slug, ProjectDraft(slug))
-        self.projects[slug] = project.id
+        created: ProjectInOrganization = create_project(self.db, OPERATOR, self.slug, ProjectDraft(slug))
+        self.projects[slug] = created[1].id
         return self.projects[slug]
 
     def member_of(self, *projects: str) -> Access:
@@ -40,9 +40,7 @@ class Acme:
         ids = frozenset(self.projects[project] for project in projects)
         return Access(new_id(), self.id, SCOPES, all_projects=False, project_ids=ids, caller="ci")
 
-    def release(
-        self, version: str, *projects: str, access: Access | None = None, **fields: Any
-    ) -> CreatedRelease:
+    def release(self, version: str, *projects: str, access: Access | None = None, **fields: Any) -> CreatedRelease:
         """Create the release, by a caller who may do everything unless `access` says who."""
         draft = ReleaseDraft(version, projects=projects, **fields)
         created: CreatedRelease = create_release(self.db, access or self.everybody, self.slug, draft)

@@ -12,7 +12,7 @@ from store.access.scopes import SCOPES
 from store.database import Database, new_id
 from store.organizations.lookup import OrganizationRow, ProjectDetails
 from store.organizations.organizations import OrganizationDraft, create_organization
-from store.organizations.projects import ProjectDraft, create_project
+from store.organizations.projects import ProjectDraft, ProjectInOrganization, create_project
 from store.paging import Page, PageRequest
 
 T = TypeVar("T")
@@ -37,8 +37,8 @@ def new_organization(db: Database, slug: str = "acme", *, open_membership: bool 
 
 
 def new_project(db: Database, organization: OrganizationRow, slug: str) -> ProjectDetails:
-    _, made = create_project(db, OPERATOR, organization.slug, ProjectDraft(slug))
-    return made
+    made: ProjectInOrganization = create_project(db, OPERATOR, organization.slug, ProjectDraft(slug))
+    return made[1]
 
 
 def all_pages(list_page: Callable[[PageRequest], Page[T]], size: int) -> list[list[T]]:

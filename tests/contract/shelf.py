@@ -13,7 +13,7 @@ from peewee import Model
 
 from store.access import Access
 from store.blobs.blobs import Blobs, open_blobs
-from store.files.lookup import list_files, open_file
+from store.files.lookup import OpenFile, list_files, open_file
 from store.files.rows import FileRow, UploadDraft, UploadedFile
 from store.files.uploads import start_upload
 from store.paging import PageRequest
@@ -66,7 +66,14 @@ class Shelf:
     def download(
         self, file: FileRow, *, offset: int = 0, limit: int | None = None, access: Access | None = None
     ) -> bytes:
-        with open_file(
+        with self.open(file, offset=offset, limit=limit, access=access) as opened:
+            assert opened.file == file
+            return b"".join(opened.data)
+
+    def open(
+        self, file: FileRow, *, offset: int = 0, limit: int | None = None, access: Access | None = None
+    ) -> OpenFile:
+        return open_file(
             self.db,
             self.blobs,
             access or self.acme.everybody,
@@ -75,9 +82,7 @@ class Shelf:
             file_id=file.id,
             offset=offset,
             limit=limit,
-        ) as opened:
-            assert opened.file == file
-            return b"".join(opened.data)
+        )
 
     def names(self, *, access: Access | None = None, version: str = "app@1.0.0") -> list[str]:
         page = list_files(

@@ -57,7 +57,8 @@ def test_one_wrong_character_anywhere_spoils_a_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", ["", "x" * 19, "x" * 201, "x" * 30 + " ", "x" * 10 + "\t" + "x" * 10, "ä" * 30, "x" * 25 + "\n", "x" * 25 + "\x7f"]
+    "secret",
+    ["", "x" * 19, "x" * 201, "x" * 30 + " ", "x" * 10 + "\t" + "x" * 10, "ä" * 30, "x" * 25 + "\n", "x" * 25 + "\x7f"],
 )
 def test_a_chosen_secret_is_20_to_200_visible_characters(secret: str) -> None:
     assert not is_well_formed(secret)
@@ -69,13 +70,10 @@ def test_a_chosen_secret_may_be_any_visible_text(secret: str) -> None:
 
 
 def test_a_malformed_secret_costs_no_query(database: Database) -> None:
-    for secret in ("", "short", new_secret()[:-1] + "-", "rr_" + "a" * 49):
-        with statements(database) as seen:
-            with pytest.raises(CredentialsInvalid):
-                admitted(database, secret)
-            if is_well_formed(secret):
-                continue
-            assert seen == []
+    for secret in ("", "short", "rr_" + "a" * 49, "x" * 30 + " "):
+        with statements(database) as seen, pytest.raises(CredentialsInvalid):
+            admitted(database, secret)
+        assert seen == []
 
 
 def test_unknown_and_malformed_secrets_are_told_alike(database: Database) -> None:
@@ -135,7 +133,12 @@ def test_an_empty_database_gets_a_token_that_may_do_everything(database: Databas
     secret = ensure_operator_token(database)
     assert secret is not None
     access = admitted(database, secret, caller="somebody")
-    assert (access.organization_id, access.scopes, access.all_projects, access.caller) == (None, SCOPES, True, "somebody")
+    assert (access.organization_id, access.scopes, access.all_projects, access.caller) == (
+        None,
+        SCOPES,
+        True,
+        "somebody",
+    )
 
 
 def test_a_second_start_makes_no_second_token(database: Database) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -332,7 +333,18 @@ def test_the_first_data_says_its_offset_and_later_ones_go_on(shelf: Shelf) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["", "line\nbreak", "nul\0", "a/tab\tb", "dir/back\\slash", "back\\slash", "\x7f", "x\u2028y", "é" * 512 + "x"],
+    [
+        "",
+        "line\nbreak",
+        "nul\0",
+        "a/tab\tb",
+        "dir/back\\slash",
+        "back\\slash",
+        "C:\\dir/app.js",
+        "\x7f",
+        "x\u2028y",
+        "é" * 512 + "x",
+    ],
 )
 def test_names_that_are_refused(shelf: Shelf, name: str) -> None:
     with pytest.raises(InvalidField) as raised:
@@ -343,7 +355,7 @@ def test_names_that_are_refused(shelf: Shelf, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["file", "~/static/app.js?x=1#y", "../../etc/passwd", "C:\\dir/app.js", "é" * 512, " ", "日本語.txt", "a//b/"],
+    ["file", "~/static/app.js?x=1#y", "../../etc/passwd", "é" * 512, " ", "日本語.txt", "a//b/"],
 )
 def test_names_are_data_and_come_back_as_they_are(shelf: Shelf, name: str) -> None:
     file = shelf.upload(b"abc", name).file
@@ -363,7 +375,7 @@ def test_names_are_data_and_come_back_as_they_are(shelf: Shelf, name: str) -> No
         ({"headers": {"x": "a\r\nb"}}, "header.headers"),
     ],
 )
-def test_other_fields_that_are_refused(shelf: Shelf, fields: dict[str, object], field: str) -> None:
+def test_other_fields_that_are_refused(shelf: Shelf, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidField) as raised:
         start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(**fields))
 

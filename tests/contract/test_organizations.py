@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from store.database import Database, Terms
@@ -18,13 +20,22 @@ from tests.clocks import ManualClock
 from tests.contract.callers import OPERATOR, all_pages, at_once, errors_in, member_of_all, new_organization
 
 
+def create(db: Database, draft: OrganizationDraft) -> OrganizationRow:
+    made: OrganizationRow = create_organization(db, draft)
+    return made
+
+
+def update(db: Database, slug: str, changes: OrganizationChanges) -> OrganizationRow:
+    changed: OrganizationRow = update_organization(db, OPERATOR, slug, changes)
+    return changed
+
+
 def rename(db: Database, slug: str, to: str) -> OrganizationRow:
-    renamed: OrganizationRow = update_organization(db, OPERATOR, slug, OrganizationChanges(slug=to))
-    return renamed
+    return update(db, slug, OrganizationChanges(slug=to))
 
 
 def test_a_created_organization_is_found_by_its_slug(database: Database, clock: ManualClock) -> None:
-    made = create_organization(database, OrganizationDraft("acme", "Acme Inc.", open_membership=True))
+    made = create(database, OrganizationDraft("acme", "Acme Inc.", open_membership=True))
     found = get_organization(database, OPERATOR, "acme")
     assert found == made
     assert (found.slug, found.display_name, found.open_membership) == ("acme", "Acme Inc.", True)
@@ -46,7 +57,7 @@ def test_a_second_organization_with_the_slug_is_refused(database: Database) -> N
 
 def test_a_bad_slug_is_refused_at_creation_and_at_change(database: Database) -> None:
     with pytest.raises(InvalidField):
-        create_organization(database, OrganizationDraft(""))
+        create(database, OrganizationDraft(""))
     new_organization(database, "acme")
     with pytest.raises(InvalidField):
         rename(database, "acme", "42")
@@ -54,7 +65,7 @@ def test_a_bad_slug_is_refused_at_creation_and_at_change(database: Database) -> 
 
 
 def test_of_20_simultaneous_creations_of_one_slug_one_wins(database: Database) -> None:
-    outcomes = at_once(20, lambda index: create_organization(database, OrganizationDraft("acme", f"number {index}")))
+    outcomes = at_once(20, lambda index: create(database, OrganizationDraft("acme", f"number {index}")))
     errors = errors_in(outcomes)
     assert [type(error) for error in errors] == [OrganizationExists] * 19
     (winner,) = [outcome for outcome in outcomes if isinstance(outcome, OrganizationRow)]
@@ -73,9 +84,9 @@ def test_a_rehearsal_changes_nothing_but_finds_what_is_wrong(database: Database)
 
 
 def test_a_change_keeps_what_it_does_not_name(database: Database, clock: ManualClock) -> None:
-    made = create_organization(database, OrganizationDraft("acme", "Acme", open_membership=True))
+    made = create(database, OrganizationDraft("acme", "Acme", open_membership=True))
     clock.advance(seconds=5)
-    changed = update_organization(database, OPERATOR, "acme", OrganizationChanges(open_membership=False))
+    changed = update(database, "acme", OrganizationChanges(open_membership=False))
     assert (changed.slug, changed.display_name, changed.open_membership) == ("acme", "Acme", False)
     assert changed.create_time == made.create_time
     assert changed.update_time == made.create_time + 5_000_000
@@ -83,14 +94,14 @@ def test_a_change_keeps_what_it_does_not_name(database: Database, clock: ManualC
 
 
 def test_clearing_the_display_name_shows_the_slug(database: Database) -> None:
-    create_organization(database, OrganizationDraft("acme", "Acme"))
-    assert update_organization(database, OPERATOR, "acme", OrganizationChanges(display_name="")).display_name == "acme"
+    create(database, OrganizationDraft("acme", "Acme"))
+    assert update(database, "acme", OrganizationChanges(display_name="")).display_name == "acme"
 
 
 def test_a_change_to_what_is_there_already_leaves_update_time(database: Database, clock: ManualClock) -> None:
-    made = create_organization(database, OrganizationDraft("acme", "Acme"))
+    made = create(database, OrganizationDraft("acme", "Acme"))
     clock.advance(seconds=5)
-    unchanged = update_organization(database, OPERATOR, "acme", OrganizationChanges(slug="acme", display_name="Acme"))
+    unchanged = update(database, "acme", OrganizationChanges(slug="acme", display_name="Acme"))
     assert unchanged == made
 
 
@@ -132,10 +143,11 @@ def test_of_simultaneous_changes_to_one_slug_one_wins(database: Database) -> Non
 def test_another_organization_looks_like_one_that_is_not_there(database: Database) -> None:
     mine, _ = new_organization(database, "mine"), new_organization(database, "theirs")
     access = member_of_all(mine)
-    for call in (
+    calls: list[Callable[[str], object]] = [
         lambda slug: get_organization(database, access, slug),
         lambda slug: update_organization(database, access, slug, OrganizationChanges(display_name="x")),
-    ):
+    ]
+    for call in calls:
         told = []
         for slug in ("theirs", "nobody"):
             with pytest.raises(OrganizationNotFound) as raised:

@@ -19,9 +19,7 @@ from store.organizations.projects import ProjectChanges, update_project
 from tests.contract.callers import OPERATOR, member_of, member_of_all, new_organization, new_project
 
 
-def to_create_in(
-    db: Database, access: Access, organization: OrganizationRow, *slugs: str
-) -> tuple[ProjectRow, ...]:
+def to_create_in(db: Database, access: Access, organization: OrganizationRow, *slugs: str) -> tuple[ProjectRow, ...]:
     return db.read(lambda reader: projects_to_create_in(reader, access, organization, slugs))
 
 
@@ -128,9 +126,7 @@ def test_any_number_of_projects_is_found(database: Database, count: int) -> None
     else:
         assert {project.slug for project in to_create_in(database, OPERATOR, acme, *slugs)} == set(slugs)
     ids = [project.id for project in made[: min(5, count)]] + [new_id() for _ in missing]
-    assert database.read(lambda reader: project_slugs(reader, ids)) == dict(
-        zip(ids[: len(slugs)], slugs, strict=True)
-    )
+    assert database.read(lambda reader: project_slugs(reader, ids)) == dict(zip(ids[: len(slugs)], slugs, strict=True))
 
 
 def test_a_long_list_of_forbidden_projects_is_cut_and_counted(database: Database) -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
 from store.access import Access
 from store.database import Database, Terms
 from store.errors import InvalidField, OrganizationNotFound, ProjectExists, ProjectNotFound
-from store.organizations.lookup import OrganizationRow, ProjectDetails
+from store.organizations.lookup import ProjectDetails
 from store.organizations.organizations import OrganizationChanges, update_organization
 from store.organizations.projects import (
     ProjectChanges,
@@ -36,14 +37,23 @@ def listed(db: Database, request: PageRequest, access: Access = OPERATOR) -> Pag
     return list_projects(db, access, "acme", request)[1]
 
 
+def create(db: Database, draft: ProjectDraft, access: Access = OPERATOR) -> ProjectDetails:
+    made: ProjectInOrganization = create_project(db, access, "acme", draft)
+    return made[1]
+
+
+def update(db: Database, slug: str, changes: ProjectChanges) -> ProjectDetails:
+    changed: ProjectInOrganization = update_project(db, OPERATOR, "acme", slug, changes)
+    return changed[1]
+
+
 def slugs_of(page: Page[ProjectDetails]) -> list[str]:
     return [project.slug for project in page.items]
 
 
 def test_a_created_project_is_found_by_its_slug(database: Database, clock: ManualClock) -> None:
     acme = new_organization(database)
-    parent, made = create_project(database, OPERATOR, "acme", ProjectDraft("web", "The web", "python"))
-    assert parent == acme
+    made = create(database, ProjectDraft("web", "The web", "python"))
     assert get_project(database, OPERATOR, "acme", "web") == (acme, made)
     assert (made.slug, made.display_name, made.platform) == ("web", "The web", "python")
     assert made.create_time == made.update_time == clock.now_us()
@@ -58,14 +68,14 @@ def test_one_slug_may_be_used_in_two_organizations(database: Database) -> None:
 
 def test_of_20_simultaneous_creations_of_one_slug_one_wins(database: Database) -> None:
     new_organization(database)
-    outcomes = at_once(20, lambda _: create_project(database, OPERATOR, "acme", ProjectDraft("web")))
+    outcomes = at_once(20, lambda _: create(database, ProjectDraft("web")))
     assert [type(error) for error in errors_in(outcomes)] == [ProjectExists] * 19
     assert slugs_of(listed(database, PageRequest(10))) == ["web"]
 
 
 def test_simultaneous_creations_of_many_slugs_all_succeed(database: Database) -> None:
     new_organization(database)
-    outcomes = at_once(20, lambda index: create_project(database, OPERATOR, "acme", ProjectDraft(f"p-{index:02}")))
+    outcomes = at_once(20, lambda index: create(database, ProjectDraft(f"p-{index:02}")))
     assert errors_in(outcomes) == []
     assert slugs_of(listed(database, PageRequest(100))) == [f"p-{index:02}" for index in range(20)]
 
@@ -76,28 +86,28 @@ def test_a_rehearsed_creation_leaves_no_project_and_no_slug_behind(database: Dat
     create_project(database, OPERATOR, "acme", ProjectDraft("web"), terms)
     with pytest.raises(ProjectNotFound):
         get_project(database, OPERATOR, "acme", "web")
-    create_project(database, OPERATOR, "acme", ProjectDraft("web"))
+    create(database, ProjectDraft("web"))
 
 
 def test_a_bad_slug_is_refused(database: Database) -> None:
     new_organization(database)
     with pytest.raises(InvalidField) as raised:
-        create_project(database, OPERATOR, "acme", ProjectDraft("Web"))
+        create(database, ProjectDraft("Web"))
     assert raised.value.metadata == {"field": "project.slug"}
 
 
 def test_an_old_slug_stays_an_alias_and_is_never_given_to_another(database: Database) -> None:
     acme = new_organization(database)
     made = new_project(database, acme, "web")
-    update_project(database, OPERATOR, "acme", "web", ProjectChanges(slug="website"))
+    update(database, "web", ProjectChanges(slug="website"))
     assert get_project(database, OPERATOR, "acme", "web")[1].id == made.id
     assert get_project(database, OPERATOR, "acme", "web")[1].slug == "website"
     with pytest.raises(ProjectExists):
         new_project(database, acme, "web")
     new_project(database, acme, "api")
     with pytest.raises(ProjectExists):
-        update_project(database, OPERATOR, "acme", "api", ProjectChanges(slug="web"))
-    assert update_project(database, OPERATOR, "acme", "web", ProjectChanges(slug="web"))[1].slug == "web"
+        update(database, "api", ProjectChanges(slug="web"))
+    assert update(database, "web", ProjectChanges(slug="web")).slug == "web"
 
 
 def test_a_project_is_found_by_an_old_slug_of_its_organization(database: Database) -> None:
@@ -109,12 +119,12 @@ def test_a_project_is_found_by_an_old_slug_of_its_organization(database: Databas
 
 def test_a_change_keeps_what_it_does_not_name_and_clears_what_is_empty(database: Database, clock: ManualClock) -> None:
     new_organization(database)
-    create_project(database, OPERATOR, "acme", ProjectDraft("web", "The web", "python"))
+    create(database, ProjectDraft("web", "The web", "python"))
     clock.advance(seconds=1)
-    _, changed = update_project(database, OPERATOR, "acme", "web", ProjectChanges(display_name=""))
+    changed = update(database, "web", ProjectChanges(display_name=""))
     assert (changed.slug, changed.display_name, changed.platform) == ("web", "web", "python")
     assert changed.update_time == changed.create_time + 1_000_000
-    _, changed = update_project(database, OPERATOR, "acme", "web", ProjectChanges(platform=""))
+    changed = update(database, "web", ProjectChanges(platform=""))
     assert changed.platform == ""
 
 
@@ -123,10 +133,11 @@ def test_a_project_that_is_not_mine_looks_like_one_that_is_not_there(database: D
     mine, _ = new_project(database, acme, "mine"), new_project(database, acme, "theirs")
     access = member_of(acme, mine)
     assert get_project(database, access, "acme", "mine")[1] == mine
-    for call in (
+    calls: list[Callable[[str], object]] = [
         lambda slug: get_project(database, access, "acme", slug),
         lambda slug: update_project(database, access, "acme", slug, ProjectChanges(platform="x")),
-    ):
+    ]
+    for call in calls:
         told = []
         for slug in ("theirs", "nobody"):
             with pytest.raises(ProjectNotFound) as raised:
@@ -158,7 +169,7 @@ def test_projects_of_another_organization_are_behind_an_organization_that_is_not
 def test_the_creator_of_a_project_becomes_no_member_of_it(database: Database) -> None:
     acme = new_organization(database)
     access = member_of(acme, new_project(database, acme, "mine"))
-    create_project(database, access, "acme", ProjectDraft("new-one"))
+    create(database, ProjectDraft("new-one"), access)
     with pytest.raises(ProjectNotFound):
         get_project(database, access, "acme", "new-one")
 
@@ -221,4 +232,3 @@ def test_no_project_present_all_along_is_skipped_or_repeated_when_others_come_be
     for seen in (walk(backward=False), walk(backward=True)):
         assert seen == sorted(set(seen))
         assert set(there) <= set(seen)
-    assert isinstance(acme, OrganizationRow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_no_write_of_the_drain_removes_more_rows_than_allowed(acme: Acme, monkey
         return False
 
     drain_deleted_releases(acme.db, stopped=stopped)
-    assert all(before - after <= 10 for before, after in zip(left, left[1:], strict=False))
+    assert all(before - after <= 10 for before, after in itertools.pairwise(left))
     assert left[-1] == 0
 
 

@@ -7,6 +7,7 @@ from store.errors import InvalidField, OrganizationNotFound, RepositoryExists, R
 from store.organizations.repositories import (
     RepositoryChanges,
     RepositoryDraft,
+    RepositoryInOrganization,
     RepositoryRow,
     RepositoryState,
     create_repository,
@@ -21,14 +22,15 @@ from tests.contract.callers import OPERATOR, all_pages, at_once, errors_in, memb
 DISABLED = RepositoryState.DISABLED
 
 
-def made(db: Database, display_name: str, **fields: str) -> RepositoryRow:
-    repository: RepositoryRow = create_repository(db, OPERATOR, "acme", RepositoryDraft(display_name, **fields))[1]
-    return repository
+def made(db: Database, display_name: str, *, provider: str = "", external_id: str = "") -> RepositoryRow:
+    draft = RepositoryDraft(display_name, provider=provider, external_id=external_id)
+    answer: RepositoryInOrganization = create_repository(db, OPERATOR, "acme", draft)
+    return answer[1]
 
 
 def changed(db: Database, repository: RepositoryRow, changes: RepositoryChanges) -> RepositoryRow:
-    row: RepositoryRow = update_repository(db, OPERATOR, "acme", repository.id, changes)[1]
-    return row
+    answer: RepositoryInOrganization = update_repository(db, OPERATOR, "acme", repository.id, changes)
+    return answer[1]
 
 
 def listed(db: Database, request: PageRequest) -> Page[RepositoryRow]:
@@ -38,7 +40,9 @@ def listed(db: Database, request: PageRequest) -> Page[RepositoryRow]:
 def test_a_created_repository_is_found_by_its_id(database: Database, clock: ManualClock) -> None:
     acme = new_organization(database)
     draft = RepositoryDraft("acme/web", "https://example.org/acme/web", "github", "4711")
-    _, repository = create_repository(database, OPERATOR, "acme", draft)
+    answer: RepositoryInOrganization = create_repository(database, OPERATOR, "acme", draft)
+    repository = answer[1]
+    assert answer[0] == acme
     assert get_repository(database, OPERATOR, "acme", repository.id) == (acme, repository)
     assert repository == RepositoryRow(
         id=repository.id,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -28,7 +29,11 @@ from tests.crash.workload import ORGANIZATION, BrokenPromise, Worker
 from tests.server_process import ServerProcess, Stubs
 
 WORKERS = 4
-SHOT_SECONDS = (0.02, 1.5)
+# The shot falls after so many answers, whatever the machine's pace, and a moment later, where calls are under way.
+ANSWERS_BEFORE_THE_SHOT = (0, 60)
+MOMENT_SECONDS = (0.0, 0.05)
+PATIENCE_SECONDS = 20.0
+_ALARM = re.compile(r'"level": "(error|critical)"|Traceback')
 OLD_RELEASES = 8  # of those that no call touched since, so many are looked at again after each kill; at the end all are
 
 
@@ -61,6 +66,9 @@ class Drill:
         if (code := self.server.stop()) != 0:
             raise BrokenPromise(f"seed {self.seed}: exit code {code} after the last SIGTERM")
         self._check_rows()
+        # A call that failed by a defect may have been one whose caller was cut and never heard of it.
+        if errors := [line for line in self.server.output().splitlines() if _ALARM.search(line)]:
+            raise BrokenPromise(f"seed {self.seed}: the log has {len(errors)} errors, such as {errors[0][:1000]}")
 
     def _prepare(self) -> None:
         with self.server.channel() as channel:
@@ -86,7 +94,11 @@ class Drill:
         threads = [threading.Thread(target=worker.run, args=(self.server, shot)) for worker in self.workers]
         for thread in threads:
             thread.start()
-        time.sleep(self.random.uniform(*SHOT_SECONDS))
+        wanted = self.tally.answered + self.random.randint(*ANSWERS_BEFORE_THE_SHOT)
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while self.tally.answered < wanted and time.monotonic() < patience and any(each.is_alive() for each in threads):
+            time.sleep(0.001)
+        time.sleep(self.random.uniform(*MOMENT_SECONDS))
         shot.set()
         self.server.kill()
         for thread in threads:

@@ -67,6 +67,11 @@ class Tally:
         """One more."""
         self.counts[kind, outcome] += 1
 
+    @property
+    def answered(self) -> int:
+        """How many calls were acknowledged."""
+        return sum(n for (_, outcome), n in list(self.counts.items()) if outcome == "answered")
+
     def __str__(self) -> str:
         kinds = sorted({kind for kind, _ in self.counts})
         return "; ".join(

@@ -47,10 +47,10 @@ def assert_work_was_cut(tally: Tally) -> None:
 # ------------------------------------------------------ each guard of the drill, tried on data that was damaged
 
 DAMAGE = {
-    "commit_count is not the number": 'UPDATE "release" SET commit_count = commit_count + 1',
+    "release's commit_count is not the number": 'UPDATE "release" SET commit_count = commit_count + 1',
     "author_count is not the number": 'UPDATE "release" SET author_count = author_count + 1',
     "kept authors are not": "DELETE FROM release_author",
-    "file_count is not the number": "DELETE FROM release_file",
+    "release's file_count is not the number": "DELETE FROM release_file",
     "project_count is not the number": "DELETE FROM release_project",
     "copy of commit_count differs": "UPDATE release_project SET commit_count = commit_count + 1",
     "last commit is not the first": 'UPDATE "release" SET last_commit_id = NULL',

@@ -122,7 +122,7 @@ def first(calls: list[str], pattern: str, *, after: int = -1) -> int:
     for place, call in enumerate(calls):
         if place > after and re.search(pattern, call) and not re.search(r"= -1 ", call):
             return place
-    raise AssertionError(f"no call {pattern} after {calls[after] if after >= 0 else 'the beginning'}")
+    raise AssertionError(f"no call {pattern} after {calls[after][:200] if after >= 0 else 'the beginning'}")
 
 
 def last(calls: list[str], pattern: str) -> int:

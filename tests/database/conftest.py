@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import psycopg
 import pytest
 
 from store.database import Database, Transaction, open_database
@@ -17,13 +18,30 @@ from tests.database.things import MIGRATIONS
 from tests.postgres_server import PostgresServer
 
 
+@pytest.fixture(scope="session")
+def things_template(postgres_server: PostgresServer) -> str:
+    with things_at(postgres_server.make_template("things")):
+        return "things"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any tables, on both engines."""
+    if request.param == "sqlite":
+        yield f"sqlite://{tmp_path}/empty.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.fresh_database() as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def things_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite://{tmp_path}/things.db"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    with server.fresh_database() as url:
+    with server.recycled_database(request.getfixturevalue("things_template")) as url:
         yield url
 
 
@@ -61,6 +79,12 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 def postgres_things(postgres_url: str, clock: ManualClock) -> Iterator[Database]:
     with things_at(postgres_url, clock) as database:
         yield database
+
+
+@pytest.fixture
+def admin(postgres_server: PostgresServer, postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        yield connection
 
 
 class Crowd:

@@ -21,7 +21,9 @@ def once(
 ) -> Terms[Any, str]:
     return Terms(
         reply=lambda result: f"made {result}",
-        once=Once(token, method, request_id, body, encode=str.encode, decode=lambda stored: stored.decode() + " before"),
+        once=Once(
+            token, method, request_id, body, encode=str.encode, decode=lambda stored: stored.decode() + " before"
+        ),
     )
 
 

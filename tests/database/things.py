@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class ThingRow:
     when: int | None
 
 
-COLUMNS = (Thing.id, Thing.name, Thing.count, Thing.flag, Thing.data, Thing.note, Thing.when)
+COLUMNS: tuple[Any, ...] = (Thing.id, Thing.name, Thing.count, Thing.flag, Thing.data, Thing.note, Thing.when)
 INSERT = Statement(
     Thing.insert(
         {
@@ -77,6 +78,10 @@ def thing(name: str, **values: Any) -> dict[str, Any]:
 
 def put(tx: Transaction, name: str, **values: Any) -> None:
     tx.run(INSERT, **thing(name, **values))
+
+
+def putting(name: str) -> Callable[[Transaction], None]:
+    return lambda tx: put(tx, name)
 
 
 def add(database: Database, name: str, **values: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -163,6 +164,34 @@ def test_twenty_parallel_set_commits_leave_one_whole_list(server_process: Server
     assert release.author_count == 11
     assert {head.repository for head in release.head_commits} == {f"acme/repository-{number}" for number in range(3)}
     assert {head.commit_id for head in release.head_commits} <= set(ids)
+
+
+def test_twenty_releases_that_share_commits_get_them_all_whatever_the_order_they_are_sent_in(
+    server_process: ServerProcess, stubs: list[Stubs]
+) -> None:
+    def create(caller: int) -> releases_pb2.CreateReleaseResponse:
+        # All name the same repositories, authors, commits and files, each in an order of its own.
+        sent = [commit(0, number) for number in range(60)]
+        random.Random(caller).shuffle(sent)
+        return stubs[caller % 4].releases.CreateRelease(
+            releases_pb2.CreateReleaseRequest(
+                parent=PARENT,
+                release=releases_pb2.Release(version=f"app@1.0.{caller}", projects=PROJECTS),
+                commits=sent,
+            ),
+            timeout=SECONDS,
+            metadata=server_process.metadata,
+        )
+
+    answers = at_once(20, create)
+
+    assert {answer.outcome for answer in answers} == {releases_pb2.CREATE_RELEASE_OUTCOME_CREATED}
+    assert {answer.release.commit_count for answer in answers} == {60}
+    for answer in answers:
+        listed = stubs[0].releases.ListCommits(
+            commits_pb2.ListCommitsRequest(parent=answer.release.name), metadata=server_process.metadata
+        )
+        assert [each.id for each in listed.commits] == wanted_ids(0, 60)
 
 
 def test_a_caller_whose_deadline_is_short_is_told_that_the_release_is_busy_or_answered(

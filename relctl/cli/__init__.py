@@ -1,0 +1,112 @@
+"""The command line: `relctl`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from relctl.cli.application import Application
+from relctl.cli.commits import commits
+from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, USAGE, describe, exit_code
+from relctl.cli.files import files
+from relctl.cli.options import Folder, shared_options
+from relctl.cli.organizations import org
+from relctl.cli.projects import project
+from relctl.cli.releases import release
+from relctl.cli.repositories import repo
+from relctl.cli.text import one_line
+from relctl.cli.tokens import token, whoami
+from relctl.connection import client_version
+from relctl.errors import LocalError, NothingThere, RegistryError
+
+EPILOG: Final = """\b
+Settings come from flags, the environment (RELCTL_*), or a file, in this order:
+  ~/.config/relctl.toml, or the one that RELCTL_CONFIG names, with the keys
+  server, token, organization, tls, tls_ca, caller, timeout.
+Without a token, and with a server on this machine, the operator's token is read
+  from its data folder (RELEASES_DATA, else ~/.local/share/release-registry).
+
+\b
+--json prints an object a line: the messages of releaseregistry.v1 as proto JSON,
+  with snake_case names, 64-bit numbers as text, times as RFC 3339; empty fields are
+  there, times and parts that are not set are not.
+
+\b
+Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 not found,
+  4 no or wrong credentials, 5 unavailable or too late, 6 a problem on this side
+  (git, a file, a setting), 130 interrupted. An error is one line on stderr:
+  relctl: RELEASE_NOT_FOUND: ...
+
+\b
+Begin with:
+  relctl org create acme
+  relctl project create web
+  relctl release create app@1.0.0 --project web
+  relctl release set-commits app@1.0.0 --auto
+  relctl files upload app@1.0.0 app.tar.gz
+"""
+
+
+@click.group(
+    cls=Folder, params=[*shared_options(at_root=True)], epilog=EPILOG, context_settings={"max_content_width": 110}
+)
+@click.version_option(client_version(), prog_name="relctl")
+def relctl() -> None:
+    """Releases, their commits and their files: the command line of the release registry."""
+
+
+for command in (org, project, repo, token, whoami, release, commits, files):
+    relctl.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and end it with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; answers its exit code. Whatever goes wrong is told in one line on stderr."""
+    application = Application()
+    # What gRPC itself would write beside our one line, of a failed handshake say, stands in the error as well.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        relctl.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="relctl",
+            standalone_mode=False,
+            obj=application,
+        )
+        sys.stdout.flush()
+    except RegistryError as error:
+        return _fail(describe(error, application.configuration.address()), exit_code(error))
+    except NothingThere as error:
+        return _fail(f"NOT_FOUND: {error}", NOT_FOUND)
+    except LocalError as error:
+        return _fail(f"LOCAL: {error}", LOCAL)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return USAGE
+    except click.UsageError as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+        return _fail(f"USAGE: {error.format_message().rstrip('.')}{hint}", USAGE)
+    except click.ClickException as error:
+        return _fail(f"LOCAL: {error.format_message()}", LOCAL)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("INTERRUPTED: nothing more is done", INTERRUPTED)
+    except (BrokenPipeError, SystemExit):
+        # Whoever read the output has seen enough (click ends the program with 1 then). Nothing more may be written, at
+        # exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        application.close()
+    return 0
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo(one_line(f"relctl: {text}"), err=True)
+    return code

@@ -1,0 +1,76 @@
+"""`relctl project`: projects."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+from releaseregistry.v1.organizations_pb2 import Project
+
+from relctl.cli.application import Application, Columns
+from relctl.cli.options import Folder, limit_option, pass_application
+from relctl.cli.text import local_time
+
+COLUMNS: Final[Columns[Project]] = (
+    ("slug", lambda it: it.slug),
+    ("name", lambda it: it.display_name),
+    ("platform", lambda it: it.platform),
+    ("created", lambda it: local_time(it.create_time)),
+)
+
+
+@click.group(cls=Folder)
+def project() -> None:
+    """Projects: what releases are of, and what tokens are members of."""
+
+
+@project.command()
+@click.argument("slug")
+@click.option("--name", default="", help="The name for people. [default: the slug]")
+@click.option("--platform", default="", help="What it runs on, such as python.")
+@pass_application
+def create(application: Application, slug: str, name: str, platform: str) -> None:
+    r"""Create a project.
+
+    \b
+    Example:
+      relctl project create web --platform javascript-react
+    """
+    organization = application.organization
+    made = application.client.organizations.create_project(organization, slug, display_name=name, platform=platform)
+    application.say(f"project {made.slug} created in {organization}")
+    application.show(made, COLUMNS)
+
+
+@project.command()
+@click.argument("slug")
+@pass_application
+def get(application: Application, slug: str) -> None:
+    """Show a project, found by its slug or by one it had before."""
+    application.show(application.client.organizations.get_project(application.organization, slug), COLUMNS)
+
+
+@project.command("list")
+@limit_option
+@pass_application
+def list_(application: Application, limit: int | None) -> None:
+    """List the projects that the token may access."""
+    projects = application.client.organizations.list_projects(application.organization, limit=limit)
+    application.show_list(projects, COLUMNS, nothing="no projects")
+
+
+@project.command()
+@click.argument("slug")
+@click.option("--slug", "new_slug", help="Another slug; the old one stays an alias.")
+@click.option("--name", help="The name for people.")
+@click.option("--platform", help='What it runs on; "" clears it.')
+@pass_application
+def update(application: Application, slug: str, new_slug: str | None, name: str | None, platform: str | None) -> None:
+    """Change what is said; the rest stays."""
+    said = {"slug": new_slug, "display_name": name, "platform": platform}
+    paths = [path for path, value in said.items() if value is not None]
+    if not paths:
+        raise click.UsageError("say what to change")
+    changes = Project(slug=new_slug, display_name=name, platform=platform)
+    organizations = application.client.organizations
+    application.show(organizations.update_project(application.organization, slug, changes, paths=paths), COLUMNS)

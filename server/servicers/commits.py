@@ -1,0 +1,64 @@
+"""RPCs on the commits of releases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from releaseregistry.v1 import commits_pb2, releases_pb2
+
+from server.calls import Call
+from server.mapping.commits import commit_message, received_commits
+from server.mapping.releases import release_message
+from server.names import parse_release
+from store import Store
+from store.commits.read import list_commits
+from store.commits.set import set_commits
+from store.database import Terms
+from store.releases.details import ReleaseDetails
+
+_TO_ANSWER_SECONDS: Final = 0.2
+"""What is left of a caller's time when waiting ends, so that the answer still reaches it."""
+
+
+class CommitRpcs:
+    """The RPCs of the release service that are about commits."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def SetCommits(
+        self, requests: Iterator[commits_pb2.SetCommitsRequest], call: Call
+    ) -> releases_pb2.SetCommitsResponse:
+        sent = received_commits(requests)
+        remaining = call.remaining_seconds()
+        terms: Terms[ReleaseDetails, releases_pb2.SetCommitsResponse] = Terms(reply=_set_message)
+        return set_commits(
+            self._store.db,
+            call.access,
+            sent.release.organization,
+            sent.release.version,
+            sent.commits,
+            wait_seconds=None if remaining is None else remaining - _TO_ANSWER_SECONDS,
+            terms=terms,
+        )
+
+    def ListCommits(self, request: commits_pb2.ListCommitsRequest, call: Call) -> commits_pb2.ListCommitsResponse:
+        name = parse_release(request.parent, field="parent")
+        page = list_commits(
+            self._store.db,
+            call.access,
+            name.organization,
+            name.version,
+            call.page(request),
+            changed_files=request.view == commits_pb2.COMMIT_VIEW_FULL,
+        )
+        return commits_pb2.ListCommitsResponse(
+            commits=[commit_message(listed.commit) for listed in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+
+def _set_message(details: ReleaseDetails) -> releases_pb2.SetCommitsResponse:
+    return releases_pb2.SetCommitsResponse(release=release_message(details))

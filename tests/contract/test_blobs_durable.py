@@ -1,0 +1,316 @@
+"""What the disk can do to us: every sync in its place, and a right answer when one fails (behaviour.md, Files)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store.blobs.blobs import open_blobs
+from store.blobs.local import BlobFolderRefused, LocalPacks
+from store.blobs.models import Chunk, Content, Pack
+from store.database import CannotOpen, Database, new_id
+from store.errors import BlobsDown, ChunkLost, DatabaseDown, ReadOnly, StorageFull
+from store.files.models import ReleaseFile, Upload
+from tests.contract.shelf import Shelf, content_of
+
+MIB = 2**20
+ROOT = Path(__file__).parents[2]
+
+
+def path_of(fd: int) -> Path:
+    return Path(f"/proc/self/fd/{fd}").readlink()
+
+
+class Calls:
+    """System calls of the blob store, in order, and the one that fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[str, str]] = []
+        self.fail: Callable[[str, str], int | None] = lambda _name, _path: None
+        for name in ("fsync", "write", "rename"):
+            monkeypatch.setattr(os, name, self._recorded(name, getattr(os, name)))
+
+    def _recorded(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(target: Any, *args: Any, **options: Any) -> Any:
+            path = path_of(target) if isinstance(target, int) else Path(target)
+            _, in_folder, rest = str(path).rpartition("/blobs/")
+            if not in_folder:
+                return real(target, *args, **options)
+            kind = rest.split("/")[0]
+            number = self.fail(name, kind)
+            self.made.append((name, kind))
+            if number is not None:
+                raise OSError(number, os.strerror(number))
+            return real(target, *args, **options)
+
+        return call
+
+    def failing(self, name: str, kind: str, number: int, *, times: int = 1) -> None:
+        """Have the next such calls fail."""
+        left = [times]
+
+        def fail(called: str, on: str) -> int | None:
+            if (called, on) == (name, kind) and left[0] > 0:
+                left[0] -= 1
+                return number
+            return None
+
+        self.fail = fail
+
+
+@pytest.fixture
+def calls(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Calls:  # the folder is made before calls are recorded
+    return Calls(monkeypatch)
+
+
+def assert_nothing_kept(shelf: Shelf) -> None:
+    assert [model for model in (ReleaseFile, Upload, Content, Chunk, Pack) if shelf.rows(model)] == []
+    assert (shelf.packs(), shelf.unfinished()) == ([], [])
+
+
+def test_bytes_are_synced_then_renamed_then_their_folder_synced_then_mentioned(
+    shelf: Shelf, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = shelf.db.write
+
+    def recorded_write(*args: Any, **options: Any) -> Any:
+        calls.made.append(("rows", ""))
+        return write(*args, **options)
+
+    monkeypatch.setattr(shelf.db, "write", recorded_write)
+    shelf.upload(content_of(MIB))
+
+    assert [call for call in calls.made if call[0] != "write"] == [
+        ("fsync", "tmp"),
+        ("rename", "tmp"),
+        ("fsync", "packs"),
+        ("rows", ""),
+    ]
+    assert calls.made[0] == ("write", "tmp")
+    assert ("write", "tmp") not in calls.made[calls.made.index(("fsync", "tmp")) :]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("write", "tmp"), ("fsync", "tmp"), ("rename", "tmp"), ("fsync", "packs")])
+def test_after_an_io_error_nothing_is_acknowledged_and_nothing_more_is_taken(
+    shelf: Shelf, calls: Calls, name: str, kind: str
+) -> None:
+    before = shelf.upload(content_of(MIB, seed=1), "before").file
+    calls.failing(name, kind, errno.EIO)
+
+    with pytest.raises(ReadOnly):
+        shelf.upload(content_of(MIB))
+    made = len(calls.made)
+    with pytest.raises(ReadOnly):
+        shelf.upload(content_of(MIB), "another")
+
+    assert (calls.made[made:], shelf.blobs.writable) == ([], False)  # a failed sync is never asked again
+    assert (shelf.names(), len(shelf.packs()), shelf.unfinished()) == (["before"], 1, [])
+    assert shelf.download(before) == content_of(MIB, seed=1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(("name", "kind"), [("write", "tmp"), ("fsync", "tmp"), ("rename", "tmp"), ("fsync", "packs")])
+def test_a_full_disk_frees_what_was_written_and_is_no_end(
+    shelf: Shelf, calls: Calls, name: str, kind: str, number: int
+) -> None:
+    calls.failing(name, kind, number)
+
+    with pytest.raises(StorageFull):
+        shelf.upload(content_of(5 * MIB))
+
+    assert_nothing_kept(shelf)
+    assert shelf.download(shelf.upload(content_of(5 * MIB)).file) == content_of(5 * MIB)
+
+
+def test_a_really_full_disk_is_storage_full(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = os.open("/dev/full", os.O_WRONLY)  # the one device whose every write finds no space
+    real = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda fd, data: real(device if fd != device and len(data) > 1000 else fd, data))
+        with pytest.raises(StorageFull):
+            shelf.upload(content_of(MIB))
+    os.close(device)
+
+    assert_nothing_kept(shelf)
+
+
+def test_short_writes_are_written_on(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:100_001]))
+
+    assert shelf.download(shelf.upload(content_of(MIB)).file) == content_of(MIB)
+
+
+def test_short_reads_are_read_on(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = shelf.upload(content_of(MIB)).file
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, length, offset: real(fd, min(length, 100_001), offset))
+
+    assert shelf.download(file) == content_of(MIB)
+
+
+def test_a_disk_that_cannot_read_is_lost_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = shelf.upload(content_of(MIB)).file
+
+    def fail(*_: int) -> bytes:
+        raise OSError(errno.EIO, "I/O error")
+
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.raises(ChunkLost):
+        shelf.download(file)
+
+
+def test_no_more_descriptors_is_no_end(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("store.blobs.local.os.open", refuse)
+        with pytest.raises(BlobsDown):
+            shelf.upload(content_of(MIB))
+
+    assert shelf.upload(content_of(MIB)).created
+
+
+def test_bytes_stay_when_it_is_unknown_whether_their_rows_were_committed(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = shelf.db.write
+
+    def commit_and_break(*args: Any, **options: Any) -> Any:
+        write(*args, **options)
+        raise DatabaseDown
+
+    draft, content = shelf.draft(), content_of(MIB)
+    with monkeypatch.context() as patched:
+        patched.setattr(shelf.db, "write", commit_and_break)
+        with pytest.raises(DatabaseDown):
+            shelf.send(content, draft)
+
+    again = shelf.send(content, draft)
+    assert again.created
+    assert shelf.download(again.file) == content
+
+
+def test_packs_that_a_dead_process_left_are_removed_and_a_living_ones_stay(shelf: Shelf) -> None:
+    program = (
+        "import sys, pathlib, time\n"
+        "from store.blobs.local import LocalPacks\n"
+        "packs = LocalPacks(pathlib.Path(sys.argv[1]), registry_id=bytes.fromhex(sys.argv[2]), expected=False)\n"
+        "pack = packs.create()\n"
+        "pack.write(b'half of it')\n"
+        "print('written', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    registry_id = (shelf.folder / "registry").read_text().strip()
+    arguments = [sys.executable, "-c", program, str(shelf.folder), registry_id]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        ours = shelf.blobs.packs.create()
+
+        LocalPacks(shelf.folder, registry_id=bytes.fromhex(registry_id), expected=False)
+        assert len(shelf.unfinished()) == 2
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reopened = LocalPacks(shelf.folder, registry_id=bytes.fromhex(registry_id), expected=False)
+
+    assert reopened.reaped_count == 1
+    assert [path.name for path in shelf.unfinished()] == [ours.id.hex()]
+    ours.discard()
+    assert shelf.unfinished() == []
+
+
+def test_a_pack_taken_for_a_leftover_at_birth_gets_another_name(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fcntl.flock
+    taken: list[str] = []
+
+    def late(fd: int, operation: int) -> None:
+        real(fd, operation)
+        if not taken:  # another server started between the opening and the locking
+            path = path_of(fd)
+            path.unlink()
+            taken.append(path.name)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    pack = shelf.blobs.packs.create()
+
+    assert taken
+    assert pack.id.hex() != taken[0]
+    assert [path.name for path in shelf.unfinished()] == [pack.id.hex()]
+    pack.discard()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    mask = os.umask(0)
+    yield tmp_path / "of" / "blobs"
+    os.umask(mask)
+
+
+def test_nobody_else_may_read_the_folder(folder: Path) -> None:
+    packs = LocalPacks(folder, registry_id=new_id(), expected=False)
+    pack = packs.create()
+    pack.write(b"abc")
+    pack.seal()
+    packs.publish([pack])
+
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
+    assert modes == {True: 0o700, False: 0o600}
+
+
+def test_the_folder_of_another_registry_is_refused(folder: Path) -> None:
+    LocalPacks(folder, registry_id=new_id(), expected=False)
+
+    with pytest.raises(BlobFolderRefused, match="another registry"):
+        LocalPacks(folder, registry_id=new_id(), expected=False)
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "thesis.txt").write_text("")
+
+    with pytest.raises(BlobFolderRefused, match="something else"):
+        LocalPacks(folder, registry_id=new_id(), expected=False)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_others_may_write_is_refused(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o777)
+
+    with pytest.raises(CannotOpen, match="nobody else"):
+        LocalPacks(folder, registry_id=new_id(), expected=False)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("")
+
+    with pytest.raises(BlobFolderRefused, match="cannot be used"):
+        LocalPacks(tmp_path / "blobs", registry_id=new_id(), expected=False)
+
+
+def test_an_empty_folder_is_refused_when_the_database_has_packs(
+    shelf: Shelf, database: Database, tmp_path: Path
+) -> None:
+    open_blobs(database, tmp_path / "new").close()
+    shelf.upload(content_of(MIB))
+
+    with pytest.raises(BlobFolderRefused, match="not mounted"):
+        open_blobs(database, tmp_path / "unmounted")
+    open_blobs(database, shelf.folder).close()
+
+
+def test_a_marker_half_written_by_a_killed_start_does_not_matter(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / f"registry.{new_id().hex()}").write_text("")
+
+    LocalPacks(folder, registry_id=new_id(), expected=False)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.database import Database
+from tests.clocks import ManualClock
+from tests.conftest import opened
+from tests.relctl.command_line import Relctl
+from tests.relctl.repositories import Repository
+from tests.rpc.serving import served
+from tests.rpc.wire import Served
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository.new(tmp_path / "repository")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings of whoever runs the tests stay out of them."""
+    for name in ("SERVER", "TOKEN", "ORG", "TLS", "TLS_CA", "CALLER", "TIMEOUT", "CONFIG"):
+        monkeypatch.delenv(f"RELCTL_{name}", raising=False)
+    monkeypatch.delenv("RELEASES_DATA", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "no-data"))
+
+
+@pytest.fixture
+def registry(database: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Served]:
+    """A running server on each engine; its clock stands still."""
+    with served(database, clock, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def sqlite(clock: ManualClock, tmp_path: Path) -> Iterator[Database]:
+    """A fresh database on SQLite."""
+    with opened(f"sqlite://{tmp_path}/registry.db", clock) as database:
+        database.migrate()
+        yield database
+
+
+@pytest.fixture
+def local(sqlite: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Served]:
+    """A running server on SQLite, for tests of what is the same whatever the database."""
+    with served(sqlite, clock, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def acme(local: Served) -> Served:
+    """The server on SQLite with the organization acme, its project web, and the release app@1.0.0 of it."""
+    organization = local.make_organization("acme", projects=["web"])
+    local.make_release(organization, "app@1.0.0", "web")
+    return local
+
+
+@pytest.fixture
+def relctl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Relctl:
+    """The command line, run in this process; it knows no server yet."""
+    return Relctl(capfd, monkeypatch)
+
+
+@pytest.fixture
+def ctl(acme: Served, relctl: Relctl) -> Relctl:
+    """The command line as the operator of the server with acme uses it."""
+    return relctl.at(acme)

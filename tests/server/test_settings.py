@@ -1,0 +1,134 @@
+"""Settings: read from flags and variables, checked, and documented by the table that reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.settings import TABLE, Settings, SettingWrong, is_loopback, markdown, read_settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_page_of_settings_is_what_the_table_makes() -> None:
+    assert PAGE.read_text() == markdown(), "run: release-server settings > docs/settings.md"
+
+
+def test_every_field_of_the_settings_is_in_the_table() -> None:
+    assert {setting.name for setting in TABLE} == set(Settings.__dataclass_fields__)
+
+
+def test_every_default_is_a_value_that_is_taken(tmp_path: Path) -> None:
+    settings = read_settings((), {"HOME": str(tmp_path)})
+    assert settings.listen == "127.0.0.1:50051"
+    assert settings.max_file_bytes == 10 * 2**30
+    assert settings.reflection
+    assert not settings.allow_plain_text
+    assert settings.tls_certificate is None
+
+
+def test_data_lies_where_xdg_says() -> None:
+    settings = read_settings((), {"XDG_DATA_HOME": "/srv/data"})
+    assert settings.data == Path("/srv/data/release-registry")
+    assert settings.database == "sqlite:///srv/data/release-registry/registry.db"
+    assert settings.operator_token_file == Path("/srv/data/release-registry/operator-token")
+    assert read_settings((), {"XDG_DATA_HOME": "relative"}).data == Path.home() / ".local/share/release-registry"
+
+
+def test_a_flag_wins_over_a_variable() -> None:
+    environment = {"RELEASES_LISTEN": "127.0.0.1:1", "RELEASES_STREAM_SLOTS": "5"}
+    settings = read_settings(("--listen", "127.0.0.1:2", "--call-slots=7"), environment)
+    assert (settings.listen, settings.stream_slots, settings.call_slots) == ("127.0.0.1:2", 5, 7)
+
+
+def test_a_database_of_postgresql_is_taken_as_it_is() -> None:
+    url = "postgresql://u:p@host/name"
+    settings = read_settings((), {"RELEASES_DATABASE": url})
+    assert settings.database == url
+    assert not settings.uses_sqlite
+
+
+@pytest.mark.parametrize(
+    "variable,value",
+    [
+        ("RELEASES_LISTEN", "50051"),
+        ("RELEASES_LISTEN", "localhost:65536"),
+        ("RELEASES_LISTEN", "::1:50051"),
+        ("RELEASES_DATA", ""),
+        ("RELEASES_DATABASE", "mysql://host/name"),
+        ("RELEASES_DATABASE", "sqlite://relative.db"),
+        ("RELEASES_POOLER", "statement"),
+        ("RELEASES_TLS_CERTIFICATE", "/nowhere/server.crt"),
+        ("RELEASES_ALLOW_PLAIN_TEXT", "maybe"),
+        ("RELEASES_REFLECTION", "2"),
+        ("RELEASES_MAX_FILE_BYTES", "0"),
+        ("RELEASES_MAX_FILE_BYTES", "10GB"),
+        ("RELEASES_MAX_FILE_BYTES", str(2**40 + 1)),
+        ("RELEASES_CALL_SLOTS", "0"),
+        ("RELEASES_CALL_SLOTS", "١"),
+        ("RELEASES_STREAM_SLOTS", "1001"),
+        ("RELEASES_CALL_SECONDS", "-1"),
+        ("RELEASES_SILENCE_SECONDS", "1.5"),
+        ("RELEASES_DRAIN_SECONDS", "9" * 30),
+        ("RELEASES_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_the_setting(variable: str, value: str) -> None:
+    with pytest.raises(SettingWrong) as refused:
+        read_settings((), {variable: value})
+    text = str(refused.value)
+    assert text.startswith(variable)
+    assert "must be" in text
+    assert "\n" not in text
+
+
+def test_the_boundaries_of_a_number_are_taken() -> None:
+    for value in ("1", "1000"):
+        assert read_settings((), {"RELEASES_CALL_SLOTS": value}).call_slots == int(value)
+
+
+def test_what_a_database_url_holds_is_not_repeated_in_the_refusal() -> None:
+    with pytest.raises(SettingWrong) as refused:
+        read_settings((), {"RELEASES_DATABASE": "mysql://user:hunter2@host/name"})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_unknown_variable_is_refused_with_a_hint() -> None:
+    with pytest.raises(SettingWrong, match="Did you mean RELEASES_DATABASE"):
+        read_settings((), {"RELEASES_DATABSE": "x"})
+    with pytest.raises(SettingWrong, match="release-server settings"):
+        read_settings((), {"RELEASES_FROBNICATE": "x"})
+    read_settings((), {"OTHER_VARIABLE": "x"})
+
+
+def test_a_secret_has_no_flag() -> None:
+    assert "token" not in " ".join(setting.flag or "" for setting in TABLE)
+    with pytest.raises(SettingWrong):
+        read_settings(("--bootstrap-token", "operator-of-the-tests"), {})
+
+
+@pytest.mark.parametrize("given,missing", [("CERTIFICATE", "KEY"), ("KEY", "CERTIFICATE")])
+def test_tls_needs_both_files(tmp_path: Path, given: str, missing: str) -> None:
+    file = tmp_path / "pem"
+    file.write_text("x")
+    with pytest.raises(SettingWrong, match=f"RELEASES_TLS_{missing} is not set"):
+        read_settings((), {f"RELEASES_TLS_{given}": str(file)})
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:50051", "registry.example.com:50051"])
+def test_plain_text_beyond_loopback_is_refused_unless_allowed(tmp_path: Path, listen: str) -> None:
+    with pytest.raises(SettingWrong, match="beyond loopback"):
+        read_settings((), {"RELEASES_LISTEN": listen})
+    read_settings((), {"RELEASES_LISTEN": listen, "RELEASES_ALLOW_PLAIN_TEXT": "yes"})
+    pem = tmp_path / "pem"
+    pem.write_text("x")
+    tls = {"RELEASES_TLS_CERTIFICATE": str(pem), "RELEASES_TLS_KEY": str(pem)}
+    read_settings((), {"RELEASES_LISTEN": listen, **tls})
+
+
+def test_loopback_is_known_by_its_addresses_and_its_name() -> None:
+    for address in ("127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"):
+        assert is_loopback(address)
+    for address in ("0.0.0.0:1", "[::]:1", "localhost.example.com:1", "128.0.0.1:1"):
+        assert not is_loopback(address)
