@@ -45,8 +45,8 @@ EMPTY = "/bench.Empty/Call"
 class Echo(grpc.GenericRpcHandler):
     """Answers every call with the bytes that it brought."""
 
-    def service(self, details: grpc.HandlerCallDetails) -> Any:
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
+    def service(self, _details: grpc.HandlerCallDetails) -> Any:
+        return grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
 
 
 def serve(pipe: Connection, done: Event, database: str | None, data: str) -> None:
@@ -134,9 +134,8 @@ def main() -> None:
         process.start()
         port, bare_port = here.recv()
         kinds = list(workloads(f"127.0.0.1:{port}", f"127.0.0.1:{bare_port}"))
-        print(
-            f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, grpcio {grpc.__version__}"
-        )
+        machine = platform.processor() or platform.machine()
+        print(f"{machine}, Python {platform.python_version()}, grpcio {grpc.__version__}")
         print(f"{'clients':>7}  {'call':14} {'calls/s':>9} {'ratio':>6}")
         for clients in options.clients:
             rates: dict[str, list[float]] = {name: [] for name, _ in kinds}

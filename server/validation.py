@@ -32,7 +32,7 @@ ColumnCheck = Callable[[Sequence[Any]], bool]
 
 MAX_KEY_CHARS: Final = 128
 # Items looked at in one go. All at once would be slower: as many live objects set off the garbage collector.
-BATCH: Final = 1024
+BATCH: Final = 128
 # 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, the range of google.protobuf.Timestamp.
 MIN_SECONDS: Final = -62_135_596_800
 MAX_SECONDS: Final = 253_402_300_799

@@ -18,8 +18,10 @@ SQLITE = [
         "caller" TEXT NOT NULL,
         "happen_time" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id" ON "activity" ("project_id", "happen_time", "id")""",
-    """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id" ON "activity" ("organization_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id"
+        ON "activity" ("project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id"
+        ON "activity" ("organization_id", "happen_time", "id")""",
     """CREATE TABLE "answered_request" (
         "token_id" BLOB NOT NULL,
         "method" TEXT NOT NULL,
@@ -29,7 +31,8 @@ SQLITE = [
         "expire_time" INTEGER NOT NULL,
         PRIMARY KEY ("token_id", "method", "request_id")
     )""",
-    """CREATE INDEX "answeredrequest_expire_time" ON "answered_request" ("expire_time")""",
+    """CREATE INDEX "answeredrequest_expire_time"
+        ON "answered_request" ("expire_time")""",
     """CREATE TABLE "chunk" (
         "organization_id" BLOB NOT NULL,
         "sha256" BLOB NOT NULL,
@@ -43,7 +46,8 @@ SQLITE = [
         "touched_at" INTEGER NOT NULL,
         PRIMARY KEY ("organization_id", "sha256")
     ) WITHOUT ROWID""",
-    """CREATE INDEX "chunk_pack_id_pack_offset" ON "chunk" ("pack_id", "pack_offset")""",
+    """CREATE INDEX "chunk_pack_id_pack_offset"
+        ON "chunk" ("pack_id", "pack_offset")""",
     """CREATE TABLE "commit" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -54,14 +58,16 @@ SQLITE = [
         "commit_time" INTEGER,
         "changed_file_count" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "commit_repository_id_key" ON "commit" ("repository_id", "key")""",
+    """CREATE UNIQUE INDEX "commit_repository_id_key"
+        ON "commit" ("repository_id", "key")""",
     """CREATE TABLE "commit_author" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
         "email" TEXT NOT NULL,
         "display_name" TEXT
     )""",
-    """CREATE UNIQUE INDEX "commitauthor_organization_id_email" ON "commit_author" ("organization_id", "email")""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_email"
+        ON "commit_author" ("organization_id", "email")""",
     """CREATE TABLE "commit_file" (
         "commit_id" BLOB NOT NULL,
         "path" TEXT NOT NULL,
@@ -78,7 +84,8 @@ SQLITE = [
         "create_time" INTEGER NOT NULL,
         "touched_at" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "content_organization_id_sha256" ON "content" ("organization_id", "sha256")""",
+    """CREATE UNIQUE INDEX "content_organization_id_sha256"
+        ON "content" ("organization_id", "sha256")""",
     """CREATE TABLE "content_chunk" (
         "content_id" BLOB NOT NULL,
         "start_offset" INTEGER NOT NULL,
@@ -102,7 +109,8 @@ SQLITE = [
         "create_time" INTEGER NOT NULL,
         "update_time" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "organization_slug_index" ON "organization" ("slug")""",
+    """CREATE UNIQUE INDEX "organization_slug_index"
+        ON "organization" ("slug")""",
     """CREATE TABLE "organization_slug" (
         "slug" TEXT NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL
@@ -124,7 +132,8 @@ SQLITE = [
         "create_time" INTEGER NOT NULL,
         "update_time" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "project_organization_id_slug" ON "project" ("organization_id", "slug")""",
+    """CREATE UNIQUE INDEX "project_organization_id_slug"
+        ON "project" ("organization_id", "slug")""",
     """CREATE TABLE "project_slug" (
         "organization_id" BLOB NOT NULL,
         "slug" TEXT NOT NULL,
@@ -160,8 +169,10 @@ SQLITE = [
         "file_count" INTEGER NOT NULL,
         "last_commit_id" BLOB
     )""",
-    """CREATE UNIQUE INDEX "release_organization_id_version" ON "release" ("organization_id", "version")""",
-    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id" ON "release" ("organization_id", "status", "create_time", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_version"
+        ON "release" ("organization_id", "version")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id"
+        ON "release" ("organization_id", "status", "create_time", "id")""",
     """CREATE TABLE "release_author" (
         "release_id" BLOB NOT NULL,
         "email" TEXT NOT NULL,
@@ -174,7 +185,8 @@ SQLITE = [
         "commit_id" BLOB NOT NULL,
         PRIMARY KEY ("release_id", "position")
     ) WITHOUT ROWID""",
-    """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id" ON "release_commit" ("commit_id", "release_id")""",
+    """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id"
+        ON "release_commit" ("commit_id", "release_id")""",
     """CREATE TABLE "release_file" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -186,8 +198,10 @@ SQLITE = [
         "content_id" BLOB NOT NULL,
         "create_time" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist" ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
-    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id" ON "release_file" ("release_id", "file_name", "id")""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist"
+        ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id"
+        ON "release_file" ("release_id", "file_name", "id")""",
     """CREATE TABLE "release_head" (
         "release_id" BLOB NOT NULL,
         "repository_id" BLOB NOT NULL,
@@ -207,10 +221,14 @@ SQLITE = [
         "commit_count" INTEGER NOT NULL,
         PRIMARY KEY ("project_id", "release_id")
     )""",
-    """CREATE UNIQUE INDEX "releaseproject_release_id_project_id" ON "release_project" ("release_id", "project_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id" ON "release_project" ("project_id", "status", "create_time", "release_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id" ON "release_project" ("project_id", "sort_time", "release_id")""",
-    """CREATE INDEX "release_project_with_commits" ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+    """CREATE UNIQUE INDEX "releaseproject_release_id_project_id"
+        ON "release_project" ("release_id", "project_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id"
+        ON "release_project" ("project_id", "status", "create_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id"
+        ON "release_project" ("project_id", "sort_time", "release_id")""",
+    """CREATE INDEX "release_project_with_commits"
+        ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
     """CREATE TABLE "repository" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -223,9 +241,12 @@ SQLITE = [
         "create_time" INTEGER NOT NULL,
         "update_time" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "repository_organization_id_active_name" ON "repository" ("organization_id", "active_name")""",
-    """CREATE UNIQUE INDEX "repository_organization_id_provider_external_id" ON "repository" ("organization_id", "provider", "external_id")""",
-    """CREATE UNIQUE INDEX "repository_organization_id_display_name_id" ON "repository" ("organization_id", "display_name", "id")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_active_name"
+        ON "repository" ("organization_id", "active_name")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_provider_external_id"
+        ON "repository" ("organization_id", "provider", "external_id")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_display_name_id"
+        ON "repository" ("organization_id", "display_name", "id")""",
     """CREATE TABLE "token" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB,
@@ -238,8 +259,10 @@ SQLITE = [
         "expire_time" INTEGER,
         "revoke_time" INTEGER
     )""",
-    """CREATE UNIQUE INDEX "token_secret_sha256" ON "token" ("secret_sha256")""",
-    """CREATE UNIQUE INDEX "token_organization_id_id" ON "token" ("organization_id", "id")""",
+    """CREATE UNIQUE INDEX "token_secret_sha256"
+        ON "token" ("secret_sha256")""",
+    """CREATE UNIQUE INDEX "token_organization_id_id"
+        ON "token" ("organization_id", "id")""",
     """CREATE TABLE "token_project" (
         "token_id" BLOB NOT NULL,
         "project_id" BLOB NOT NULL,
@@ -256,7 +279,8 @@ SQLITE = [
         "expire_time" INTEGER NOT NULL,
         PRIMARY KEY ("organization_id", "id")
     )""",
-    """CREATE INDEX "upload_expire_time" ON "upload" ("expire_time")""",
+    """CREATE INDEX "upload_expire_time"
+        ON "upload" ("expire_time")""",
 ]
 
 POSTGRESQL = [
@@ -271,8 +295,10 @@ POSTGRESQL = [
         "caller" TEXT COLLATE "C" NOT NULL,
         "happen_time" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id" ON "activity" ("project_id", "happen_time", "id")""",
-    """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id" ON "activity" ("organization_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id"
+        ON "activity" ("project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id"
+        ON "activity" ("organization_id", "happen_time", "id")""",
     """CREATE TABLE "answered_request" (
         "token_id" BYTEA NOT NULL,
         "method" TEXT COLLATE "C" NOT NULL,
@@ -282,7 +308,8 @@ POSTGRESQL = [
         "expire_time" BIGINT NOT NULL,
         PRIMARY KEY ("token_id", "method", "request_id")
     )""",
-    """CREATE INDEX "answeredrequest_expire_time" ON "answered_request" ("expire_time")""",
+    """CREATE INDEX "answeredrequest_expire_time"
+        ON "answered_request" ("expire_time")""",
     """CREATE TABLE "chunk" (
         "organization_id" BYTEA NOT NULL,
         "sha256" BYTEA NOT NULL,
@@ -296,7 +323,8 @@ POSTGRESQL = [
         "touched_at" BIGINT NOT NULL,
         PRIMARY KEY ("organization_id", "sha256")
     )""",
-    """CREATE INDEX "chunk_pack_id_pack_offset" ON "chunk" ("pack_id", "pack_offset")""",
+    """CREATE INDEX "chunk_pack_id_pack_offset"
+        ON "chunk" ("pack_id", "pack_offset")""",
     """CREATE TABLE "commit" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -307,14 +335,16 @@ POSTGRESQL = [
         "commit_time" BIGINT,
         "changed_file_count" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "commit_repository_id_key" ON "commit" ("repository_id", "key")""",
+    """CREATE UNIQUE INDEX "commit_repository_id_key"
+        ON "commit" ("repository_id", "key")""",
     """CREATE TABLE "commit_author" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
         "email" TEXT COLLATE "C" NOT NULL,
         "display_name" TEXT COLLATE "C"
     )""",
-    """CREATE UNIQUE INDEX "commitauthor_organization_id_email" ON "commit_author" ("organization_id", "email")""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_email"
+        ON "commit_author" ("organization_id", "email")""",
     """CREATE TABLE "commit_file" (
         "commit_id" BYTEA NOT NULL,
         "path" TEXT COLLATE "C" NOT NULL,
@@ -331,7 +361,8 @@ POSTGRESQL = [
         "create_time" BIGINT NOT NULL,
         "touched_at" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "content_organization_id_sha256" ON "content" ("organization_id", "sha256")""",
+    """CREATE UNIQUE INDEX "content_organization_id_sha256"
+        ON "content" ("organization_id", "sha256")""",
     """CREATE TABLE "content_chunk" (
         "content_id" BYTEA NOT NULL,
         "start_offset" BIGINT NOT NULL,
@@ -355,7 +386,8 @@ POSTGRESQL = [
         "create_time" BIGINT NOT NULL,
         "update_time" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "organization_slug_index" ON "organization" ("slug")""",
+    """CREATE UNIQUE INDEX "organization_slug_index"
+        ON "organization" ("slug")""",
     """CREATE TABLE "organization_slug" (
         "slug" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL
@@ -377,7 +409,8 @@ POSTGRESQL = [
         "create_time" BIGINT NOT NULL,
         "update_time" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "project_organization_id_slug" ON "project" ("organization_id", "slug")""",
+    """CREATE UNIQUE INDEX "project_organization_id_slug"
+        ON "project" ("organization_id", "slug")""",
     """CREATE TABLE "project_slug" (
         "organization_id" BYTEA NOT NULL,
         "slug" TEXT COLLATE "C" NOT NULL,
@@ -413,8 +446,10 @@ POSTGRESQL = [
         "file_count" BIGINT NOT NULL,
         "last_commit_id" BYTEA
     )""",
-    """CREATE UNIQUE INDEX "release_organization_id_version" ON "release" ("organization_id", "version")""",
-    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id" ON "release" ("organization_id", "status", "create_time", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_version"
+        ON "release" ("organization_id", "version")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id"
+        ON "release" ("organization_id", "status", "create_time", "id")""",
     """CREATE TABLE "release_author" (
         "release_id" BYTEA NOT NULL,
         "email" TEXT COLLATE "C" NOT NULL,
@@ -427,7 +462,8 @@ POSTGRESQL = [
         "commit_id" BYTEA NOT NULL,
         PRIMARY KEY ("release_id", "position")
     )""",
-    """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id" ON "release_commit" ("commit_id", "release_id")""",
+    """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id"
+        ON "release_commit" ("commit_id", "release_id")""",
     """CREATE TABLE "release_file" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -439,8 +475,10 @@ POSTGRESQL = [
         "content_id" BYTEA NOT NULL,
         "create_time" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist" ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
-    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id" ON "release_file" ("release_id", "file_name", "id")""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist"
+        ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
+    """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id"
+        ON "release_file" ("release_id", "file_name", "id")""",
     """CREATE TABLE "release_head" (
         "release_id" BYTEA NOT NULL,
         "repository_id" BYTEA NOT NULL,
@@ -460,10 +498,14 @@ POSTGRESQL = [
         "commit_count" BIGINT NOT NULL,
         PRIMARY KEY ("project_id", "release_id")
     )""",
-    """CREATE UNIQUE INDEX "releaseproject_release_id_project_id" ON "release_project" ("release_id", "project_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id" ON "release_project" ("project_id", "status", "create_time", "release_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id" ON "release_project" ("project_id", "sort_time", "release_id")""",
-    """CREATE INDEX "release_project_with_commits" ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+    """CREATE UNIQUE INDEX "releaseproject_release_id_project_id"
+        ON "release_project" ("release_id", "project_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id"
+        ON "release_project" ("project_id", "status", "create_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id"
+        ON "release_project" ("project_id", "sort_time", "release_id")""",
+    """CREATE INDEX "release_project_with_commits"
+        ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
     """CREATE TABLE "repository" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -476,9 +518,12 @@ POSTGRESQL = [
         "create_time" BIGINT NOT NULL,
         "update_time" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "repository_organization_id_active_name" ON "repository" ("organization_id", "active_name")""",
-    """CREATE UNIQUE INDEX "repository_organization_id_provider_external_id" ON "repository" ("organization_id", "provider", "external_id")""",
-    """CREATE UNIQUE INDEX "repository_organization_id_display_name_id" ON "repository" ("organization_id", "display_name", "id")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_active_name"
+        ON "repository" ("organization_id", "active_name")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_provider_external_id"
+        ON "repository" ("organization_id", "provider", "external_id")""",
+    """CREATE UNIQUE INDEX "repository_organization_id_display_name_id"
+        ON "repository" ("organization_id", "display_name", "id")""",
     """CREATE TABLE "token" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA,
@@ -491,8 +536,10 @@ POSTGRESQL = [
         "expire_time" BIGINT,
         "revoke_time" BIGINT
     )""",
-    """CREATE UNIQUE INDEX "token_secret_sha256" ON "token" ("secret_sha256")""",
-    """CREATE UNIQUE INDEX "token_organization_id_id" ON "token" ("organization_id", "id")""",
+    """CREATE UNIQUE INDEX "token_secret_sha256"
+        ON "token" ("secret_sha256")""",
+    """CREATE UNIQUE INDEX "token_organization_id_id"
+        ON "token" ("organization_id", "id")""",
     """CREATE TABLE "token_project" (
         "token_id" BYTEA NOT NULL,
         "project_id" BYTEA NOT NULL,
@@ -509,11 +556,12 @@ POSTGRESQL = [
         "expire_time" BIGINT NOT NULL,
         PRIMARY KEY ("organization_id", "id")
     )""",
-    """CREATE INDEX "upload_expire_time" ON "upload" ("expire_time")""",
+    """CREATE INDEX "upload_expire_time"
+        ON "upload" ("expire_time")""",
 ]
 
 
-def up(migrator: Any, db: Any) -> None:
+def up(_migrator: Any, db: Any) -> None:
     """Create the tables, in the order of their references."""
     for statement in SQLITE if isinstance(db, SqliteDatabase) else POSTGRESQL:
         db.execute_sql(statement)
