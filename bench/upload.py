@@ -162,7 +162,7 @@ def download(peer: Peer, name: str) -> str:
     return digest.hexdigest()
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+def timed(work: Callable[[], list[Any]]) -> tuple[float, list[Any]]:
     """Seconds, and what came out."""
     started = time.perf_counter()
     result = work()

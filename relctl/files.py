@@ -74,11 +74,16 @@ class Files:
     def download(self, file: ReleaseFile, target: Path, *, progress: Progress = lambda _: None) -> None:
         """Read a file into `target`, replacing what is there, in one step and only when size and SHA-256 are right.
 
-        The bytes gather in a file beside it, which is gone again after a failure. Goes on where it was when the server
+        The bytes gather in a file beside it, which is gone again after a failure. (A device or pipe is written as it
+        is: it cannot be replaced.) Goes on where it was when the server
         becomes UNAVAILABLE in between. `progress` is told how many bytes are there so far.
 
         Raises RegistryError, and LocalError when the file cannot be written or what arrived is not what was announced.
         """
+        target = target.resolve()  # what a link leads to is replaced, not the link
+        if target.exists() and not target.is_file():
+            self._download_into(file, target, progress)
+            return
         try:
             descriptor, scratch = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
             try:
@@ -128,6 +133,13 @@ class Files:
         request = messages.ListReleaseFilesRequest(parent=release_name(organization, version))
         pages = self._connection.pages(self._stub.ListReleaseFiles, request, limit=limit)
         return islice((item for page in pages for item in page.files), limit)
+
+    def _download_into(self, file: ReleaseFile, target: Path, progress: Progress) -> None:
+        try:
+            with target.open("wb") as sink:
+                self.download_to(file, sink, progress=progress)
+        except OSError as error:
+            raise LocalError(f"cannot write {target}: {error.strerror or error}") from None
 
     def _upload_once(
         self, source: BinaryIO, header: messages.UploadHeader, progress: Progress

@@ -12,6 +12,7 @@ from typing import Final
 
 from server.app import CannotListen, Server, open_server, open_settings_database
 from server.logs import start_logging
+from server.methods import ContractBroken
 from server.settings import Settings, SettingWrong, default_data_folder, markdown, quiet_grpc, read_settings
 from store.access.operators import add_operator_token
 from store.database import CannotOpen
@@ -19,9 +20,10 @@ from store.errors import InvalidField, RegistryError
 
 log = logging.getLogger("server.main")
 
-# sysexits.h: a setting is wrong; something that is needed is not there.
+# sysexits.h: a setting is wrong; something that is needed is not there; the program is.
 EX_CONFIG: Final = 78
 EX_UNAVAILABLE: Final = 69
+EX_SOFTWARE: Final = 70
 
 USAGE: Final = """release-server knows what was released.
 
@@ -45,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say(error.message, EX_CONFIG)
     except RegistryError as error:
         _say(error.message, EX_UNAVAILABLE)
+    except ContractBroken as error:
+        _say(str(error), EX_SOFTWARE)
     except OSError as error:
         _say(f"{error.filename or 'The server'}: {error.strerror}.", EX_UNAVAILABLE)
 

@@ -52,6 +52,7 @@ def _is_good(db: Database, secret: str) -> bool:
 
 
 def _write(file: Path, secret: str) -> None:
+    _remove_leftovers(file)
     unfinished = file.with_name(file.name + f".{os.getpid()}")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_ONLY)
@@ -61,6 +62,19 @@ def _write(file: Path, secret: str) -> None:
         os.fsync(stream.fileno())
     unfinished.replace(file)
     _sync(file.parent)
+
+
+def _remove_leftovers(file: Path) -> None:
+    """Of starts that were killed while they wrote: secrets that no database ever knew."""
+    for leftover in file.parent.glob(f"{file.name}.*"):
+        pid = leftover.suffix[1:]
+        try:
+            if pid.isdecimal():
+                os.kill(int(pid), 0)  # nothing happens but the question whether it lives
+        except ProcessLookupError:
+            leftover.unlink(missing_ok=True)
+        except PermissionError:
+            continue  # it lives, and is somebody else's
 
 
 def _sync(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -65,6 +66,9 @@ for command in (org, project, repo, token, whoami, release, commits, files):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and end it with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a letter that the terminal cannot show is no reason to end
     sys.exit(run(arguments))
 
 
@@ -81,32 +85,49 @@ def run(arguments: Sequence[str] | None = None) -> int:
             obj=application,
         )
         sys.stdout.flush()
-    except RegistryError as error:
-        return _fail(describe(error, application.configuration.address()), exit_code(error))
-    except NothingThere as error:
-        return _fail(f"NOT_FOUND: {error}", NOT_FOUND)
-    except LocalError as error:
-        return _fail(f"LOCAL: {error}", LOCAL)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return USAGE
-    except click.UsageError as error:
-        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
-        return _fail(f"USAGE: {error.format_message().rstrip('.')}{hint}", USAGE)
-    except click.ClickException as error:
-        return _fail(f"LOCAL: {error.format_message()}", LOCAL)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("INTERRUPTED: nothing more is done", INTERRUPTED)
     except (BrokenPipeError, SystemExit):
         # Whoever read the output has seen enough (click ends the program with 1 then). Nothing more may be written, at
         # exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except (
+        RegistryError,
+        LocalError,
+        click.ClickException,
+        click.Abort,
+        KeyboardInterrupt,
+        OSError,
+        UnicodeEncodeError,
+    ) as error:
+        text, code = _explain(error, application)
+        click.echo(one_line(f"relctl: {text}"), err=True)
+        return code
     finally:
         application.close()
     return 0
 
 
-def _fail(text: str, code: int) -> int:
-    click.echo(one_line(f"relctl: {text}"), err=True)
-    return code
+def _explain(error: BaseException, application: Application) -> tuple[str, int]:
+    """What to say of a failure, with its reason first, and the exit code. What is no failure but a defect is raised."""
+    match error:
+        case RegistryError():
+            return describe(error, application.configuration.address()), exit_code(error)
+        case NothingThere():
+            return f"NOT_FOUND: {error}", NOT_FOUND
+        case LocalError():
+            return f"LOCAL: {error}", LOCAL
+        case click.UsageError():
+            hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+            return f"USAGE: {error.format_message().rstrip('.')}{hint}", USAGE
+        case click.ClickException():
+            return f"LOCAL: {error.format_message()}", LOCAL
+        case click.Abort() | KeyboardInterrupt():
+            return "INTERRUPTED: nothing more is done", INTERRUPTED
+        case UnicodeEncodeError():
+            # Bytes of the command line that are no UTF-8 come as lone surrogates, which no message can carry.
+            return "USAGE: an argument is not valid UTF-8; name a file with --name", USAGE
+        case OSError():
+            return f"LOCAL: cannot write the output: {error.strerror or error}", LOCAL
+    raise error

@@ -120,7 +120,7 @@ class Application:
 def print_json(message: Message) -> None:
     """Print a message as one line: its proto JSON with the names of the protos, every field there."""
     values = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    click.echo(json.dumps(values, ensure_ascii=False))
+    click.echo(json.dumps(values, ensure_ascii=False).encode())  # JSON is UTF-8, whatever the locale says
 
 
 def note(text: str) -> None:

@@ -117,6 +117,7 @@ def download(
     if output == "-":
         with _bar(file.file_name, file.size_bytes) as progress:
             application.client.files.download_to(file, sys.stdout.buffer, progress=progress)
+            sys.stdout.buffer.flush()
         return
     target = _target(file, output)
     with _bar(target.name, file.size_bytes) as progress:

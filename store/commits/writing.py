@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from peewee import fn
@@ -41,11 +42,6 @@ class _Known(NamedTuple):
     author_id: bytes | None
     changed_file_count: int
     differs: bool
-
-
-class _StoredFile(NamedTuple):
-    commit_id: bytes
-    path: str
 
 
 _COLUMNS = (
@@ -96,23 +92,21 @@ def _by_key(size: int) -> Query[_Stored]:
 
 
 @query_shape
-def _files_of(size: int) -> Query[_StoredFile]:
+def _files_of(size: int) -> Query[tuple[Any, ...]]:
     return Query(
         CommitFile.select(CommitFile.commit_id, CommitFile.path).where(
             CommitFile.commit_id.in_(holes(CommitFile.commit_id, size))
-        ),
-        row=_StoredFile,
+        )
     )
 
 
 @query_shape
-def _files_among(size: int) -> Query[_StoredFile]:
+def _files_among(size: int) -> Query[tuple[Any, ...]]:
     return Query(
         CommitFile.select(CommitFile.commit_id, CommitFile.path).where(
             CommitFile.commit_id == hole(CommitFile.commit_id),
             CommitFile.path.in_(holes(CommitFile.path, size)),
-        ),
-        row=_StoredFile,
+        )
     )
 
 
@@ -138,69 +132,66 @@ def write_commits(
         for batch in batches(list(of_key))
         for row in tx.rows(_by_key(len(batch)), repository_id=repositories[repository], **filled(batch))
     ]
-    written: list[WrittenCommit | None] = [None] * len(commits)
-    for row in known:
-        written[row.place] = WrittenCommit(row.id, row.author_id)
-    # Column by column: rows of their own would be hundreds of thousands of objects for the collector to visit.
-    new: dict[str, list[Any]] = {name: [] for name in _NAMES}
-    files = _NewFiles()
-    for repository, of_key in places.items():
-        # By key, so that ids ascend with keys: each index of commits and of files then grows in one direction.
-        for key in sorted(of_key):
-            place = of_key[key]
-            if written[place] is not None:
-                continue
-            commit = commits[place]
-            commit_id = new_id()
-            author_id = None if commit.author_email is None else authors[commit.author_email]
-            written[place] = WrittenCommit(commit_id, author_id)
-            new["id"].append(commit_id)
-            new["repository_id"].append(repositories[repository])
-            new["key"].append(key)
-            new["author_id"].append(author_id)
-            new["message"].append(commit.message)
-            new["commit_time"].append(commit.commit_time)
-            new["changed_file_count"].append(files.add(commit_id, commit.files))
-    new["organization_id"] = [organization_id] * len(new["id"])
-    tx.run_columns(_INSERT, new)
-
-    missing = _missing_files(tx, known)
-    updates: list[dict[str, Any]] = []
-    for row in known:
-        new_file_count = files.add(row.id, missing.get(row.id, {}))
-        if row.differs or new_file_count:
-            email = row.commit.author_email
-            updates.append(
-                {
-                    "id": row.id,
-                    "author_id": None if email is None else authors[email],
-                    "message": row.commit.message,
-                    "commit_time": row.commit.commit_time,
-                    "changed_file_count": row.changed_file_count + new_file_count,
-                }
-            )
-    tx.run_many(_UPDATE, updates)
+    known_places = {row.place for row in known}
+    # By key, so that ids ascend with keys: each index of commits and of files then grows in one direction.
+    new_places = [of_key[key] for of_key in places.values() for key in sorted(of_key)]
+    if known_places:
+        new_places = [place for place in new_places if place not in known_places]
+    new = [commits[place] for place in new_places]
+    new_ids = [new_id() for _ in new]
+    author_of: dict[str | None, bytes | None] = {None: None}
+    author_of.update(authors)
+    new_authors = [author_of[commit.author_email] for commit in new]
     tx.run_columns(
-        _INSERT_FILE, {"commit_id": files.commit_ids, "path": files.paths, "change_type": files.change_types}
+        _INSERT,
+        {
+            "id": new_ids,
+            "organization_id": [organization_id] * len(new),
+            "repository_id": [repositories[commit.repository] for commit in new],
+            "key": [commit.key for commit in new],
+            "author_id": new_authors,
+            "message": [commit.message for commit in new],
+            "commit_time": [commit.commit_time for commit in new],
+            "changed_file_count": [len(commit.files) for commit in new],
+        },
     )
-    return [commit for commit in written if commit is not None]
+    missing = _missing_files(tx, known)
+    tx.run_many(
+        _UPDATE,
+        [
+            {
+                "id": row.id,
+                "author_id": author_of[row.commit.author_email],
+                "message": row.commit.message,
+                "commit_time": row.commit.commit_time,
+                "changed_file_count": row.changed_file_count + len(missing.get(row.id, ())),
+            }
+            for row in known
+            if row.differs or missing.get(row.id)
+        ],
+    )
+    _insert_files(tx, [*new_ids, *missing], [*(commit.files for commit in new), *missing.values()])
+
+    written = {row.place: WrittenCommit(row.id, row.author_id) for row in known}
+    written.update(zip(new_places, map(WrittenCommit, new_ids, new_authors), strict=True))
+    return [written[place] for place in range(len(commits))]
 
 
-class _NewFiles:
-    """Rows of changed files, column by column."""
-
-    def __init__(self) -> None:
-        self.commit_ids: list[bytes] = []
-        self.paths: list[str] = []
-        self.change_types: list[int] = []
-
-    def add(self, commit_id: bytes, types: Mapping[str, int]) -> int:
-        """Add the files of a commit, by path; how many they are."""
-        paths = sorted(types)
-        self.commit_ids += [commit_id] * len(paths)
-        self.paths += paths
-        self.change_types += [types[path] for path in paths]
-        return len(paths)
+def _insert_files(tx: Transaction, commit_ids: Sequence[bytes], files: Sequence[Mapping[str, int]]) -> None:
+    """Insert the files of each commit, path to change type, by path; a call brings a million."""
+    paths = [sorted(of_commit) for of_commit in files]
+    tx.run_columns(
+        _INSERT_FILE,
+        {
+            "commit_id": list(chain.from_iterable(map(repeat, commit_ids, map(len, paths)))),
+            "path": list(chain.from_iterable(paths)),
+            "change_type": [
+                change_type
+                for of_commit, its_paths in zip(files, paths, strict=True)
+                for change_type in map(of_commit.__getitem__, its_paths)
+            ],
+        },
+    )
 
 
 def _compared(place: int, commit: PreparedCommit, row: _Stored, authors: Mapping[str, bytes]) -> _Known:
@@ -239,6 +230,6 @@ def _strike_files_of(reader: Reader, commit_ids: Sequence[bytes], missing: dict[
         _strike(missing, reader.rows(_files_of(len(batch)), **filled(batch)))
 
 
-def _strike(missing: dict[bytes, dict[str, int]], stored: Sequence[_StoredFile]) -> None:
-    for file in stored:
-        missing[file.commit_id].pop(file.path, None)
+def _strike(missing: dict[bytes, dict[str, int]], stored: Sequence[tuple[Any, ...]]) -> None:
+    for commit_id, path in stored:
+        missing[commit_id].pop(path, None)

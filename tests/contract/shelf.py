@@ -13,10 +13,13 @@ from peewee import Model
 
 from store.access import Access
 from store.blobs.blobs import Blobs, open_blobs
+from store.blobs.models import Chunk, Content, ContentChunk, Pack
 from store.files.lookup import OpenFile, list_files, open_file
+from store.files.models import ReleaseFile, Upload
 from store.files.rows import FileRow, UploadDraft, UploadedFile
 from store.files.uploads import start_upload
 from store.paging import PageRequest
+from store.releases.read import get_release
 from tests.contract.acme import Acme
 
 FRAME = 256 * 1024
@@ -97,6 +100,15 @@ class Shelf:
     def rows(self, model: type[Model]) -> list[Any]:
         rows: list[Any] = self.db.read(lambda reader: reader.fetch(model.select()))
         return rows
+
+    def file_count(self) -> int:
+        return get_release(self.db, self.acme.everybody, self.acme.slug, "app@1.0.0").release.file_count
+
+    def assert_nothing_kept(self) -> None:
+        """No file of the release, no row of a file or of bytes, no bytes."""
+        models = (ReleaseFile, Upload, Content, ContentChunk, Chunk, Pack)
+        assert [model for model in models if self.rows(model)] == []
+        assert (self.packs(), self.unfinished(), self.file_count()) == ([], [], 0)
 
     def packs(self) -> list[Path]:
         """The published packs on disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -318,3 +319,32 @@ def test_files_that_are_not_there_or_folders_are_refused_before_anything_is_sent
     assert "cannot write" in ctl.fails(
         6, "LOCAL", "files", "download", "app@1.0.0", "good", "-o", tmp_path / "no" / "x"
     )
+
+
+def test_a_download_writes_into_a_device_or_through_a_link_and_never_replaces_those(
+    ctl: Relctl, tmp_path: Path
+) -> None:
+    source, link, pipe = tmp_path / "app.js", tmp_path / "link", tmp_path / "pipe"
+    source.write_text("right")
+    ctl.ok("files", "upload", "app@1.0.0", source)
+    (tmp_path / "real").write_text("before")
+    link.symlink_to(tmp_path / "real")
+    ctl.ok("files", "download", "app@1.0.0", "app.js", "-o", link)
+    assert link.is_symlink()
+    assert (tmp_path / "real").read_text() == "right"
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    ctl.ok("files", "download", "app@1.0.0", "app.js", "-o", pipe)
+    assert os.read(descriptor, 100) == b"right"
+    os.close(descriptor)
+    assert pipe.is_fifo()
+
+
+def test_arguments_that_are_no_utf8_are_wrong_usage_and_a_file_may_be_called_otherwise(
+    ctl: Relctl, tmp_path: Path
+) -> None:
+    source = tmp_path / os.fsdecode(b"caf\xe9")
+    source.write_text("x")
+    ctl.fails(2, "USAGE", "release", "get", os.fsdecode(b"caf\xe9"))
+    assert "--name" in ctl.fails(2, "USAGE", "files", "upload", "app@1.0.0", source)
+    ctl.ok("files", "upload", "app@1.0.0", source, "--name", "café")

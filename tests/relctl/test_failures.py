@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pty
 import signal
 import socket
 import subprocess
@@ -336,3 +338,39 @@ def test_a_reader_that_has_seen_enough_is_no_failure(acme: Served) -> None:
         assert program.stderr is not None
         said = program.stderr.read()
     assert (program.returncode, said) == (0, "")
+
+
+def test_output_that_cannot_be_written_is_a_problem_on_this_side(acme: Served) -> None:
+    arguments = ("--server", acme.address, "--token", OPERATOR_TOKEN, "release", "list", "--json")
+    with Path("/dev/full").open("wb") as full, relctl_process(*arguments, stdout=full) as program:
+        _, said = program.communicate(timeout=30)
+    assert program.returncode == 6
+    assert said.startswith("relctl: LOCAL: cannot write the output")
+    assert len(said.splitlines()) == 1
+
+
+def test_letters_that_a_terminal_cannot_show_end_nothing_and_json_has_them_all(acme: Served) -> None:
+    acme.make_release("organizations/acme", "日本 1", "web")
+    arguments = ("--server", acme.address, "--token", OPERATOR_TOKEN, "release", "get", "日本 1")
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    for more, there in (((), b"?? 1"), (("--json",), "日本 1".encode())):
+        command = [sys.executable, "-m", "relctl", *arguments, *more]
+        ran = subprocess.run(command, capture_output=True, check=False, env=environment)
+        assert (ran.returncode, ran.stderr) == (0, b"")
+        assert there in ran.stdout
+
+
+def test_a_progress_bar_is_there_for_a_terminal_and_for_nobody_else(acme: Served, tmp_path: Path) -> None:
+    source = tmp_path / "artifact"
+    source.write_bytes(b"x" * 3_000_000)
+    arguments = ("--server", acme.address, "--token", OPERATOR_TOKEN, "files", "upload", "app@1.0.0", str(source))
+    with relctl_process(*arguments, stdout=subprocess.DEVNULL) as program:
+        _, said = program.communicate(timeout=30)
+    assert said == ""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "relctl", *arguments]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=its, check=True, env=environment)
+    os.close(its)
+    assert "MiB" in os.read(ours, 100_000).decode(errors="replace")
+    os.close(ours)

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from releaseregistry.v1.commits_pb2 import ChangeType, Commit
+from releaseregistry.v1.annotations_pb2 import rules
+from releaseregistry.v1.commits_pb2 import ChangedFile, ChangeType, Commit
 
 from relctl.errors import LocalError
-from relctl.git import GitRepository, name_of_url
+from relctl.git import (
+    MAX_EMAIL_CHARS,
+    MAX_MESSAGE_CHARS,
+    MAX_NAME_CHARS,
+    MAX_PATH_CHARS,
+    MAX_REPOSITORY_CHARS,
+    GitRepository,
+    name_of_url,
+)
 from relctl.history import ReleasedCommit, commits_of_range, commits_since
 from tests.relctl.repositories import Repository
+
+RULES: Any = rules  # the generated types know an extension only as a field, not as one of certain options
 
 
 def read(repository: Repository, start: str | None = None) -> list[Commit]:
@@ -360,3 +372,14 @@ def test_a_repository_without_a_clear_remote_asks_for_its_name(repository: Repos
     repository.git("remote", "add", "two", "git@example.com:acme/two.git")
     with pytest.raises(LocalError, match="remotes one, two; say --repository"):
         git.name()
+
+
+def test_the_limits_that_texts_are_cut_to_are_those_of_the_contract() -> None:
+    def limit(message: type[Commit | ChangedFile], field: str) -> object:
+        return message.DESCRIPTOR.fields_by_name[field].GetOptions().Extensions[RULES].max_chars
+
+    assert limit(Commit, "message") == MAX_MESSAGE_CHARS
+    assert limit(Commit, "author_name") == MAX_NAME_CHARS
+    assert limit(Commit, "author_email") == MAX_EMAIL_CHARS
+    assert limit(Commit, "repository") == MAX_REPOSITORY_CHARS
+    assert limit(ChangedFile, "path") == MAX_PATH_CHARS

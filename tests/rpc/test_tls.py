@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +23,7 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def issued(authority: trustme.CA, folder: Path, *names: str) -> dict[str, object]:
+def issued(authority: trustme.CA, folder: Path, *names: str) -> dict[str, Any]:
     """The two settings of a server whose certificate is for these names."""
     certificate = authority.issue_cert(*names)
     chain, key = folder / "server.crt", folder / "server.key"

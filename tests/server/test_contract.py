@@ -75,9 +75,7 @@ def test_a_method_without_a_handler_keeps_the_server_from_starting() -> None:
         def CreateToken(self) -> None:  # noqa: N802 - the method's name
             """One of four."""
 
-    with pytest.raises(
-        ContractBroken, match="Incomplete has no handler for /releaseregistry.v1.TokenService/ListTokens"
-    ):
+    with pytest.raises(ContractBroken, match=r"Incomplete has no handler for .*ListTokens"):
         edge().behaviours(tokens_pb2.DESCRIPTOR.services_by_name["TokenService"], Incomplete())
 
 
