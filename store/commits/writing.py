@@ -178,18 +178,14 @@ def write_commits(
 
 
 def _insert_files(tx: Transaction, commit_ids: Sequence[bytes], files: Sequence[Mapping[str, int]]) -> None:
-    """Insert the files of each commit, path to change type, by path; a call brings a million."""
-    paths = [sorted(of_commit) for of_commit in files]
+    """Insert the files of each commit, path to change type; a call brings a million."""
+    counts = map(len, files)
     tx.run_columns(
         _INSERT_FILE,
         {
-            "commit_id": list(chain.from_iterable(map(repeat, commit_ids, map(len, paths)))),
-            "path": list(chain.from_iterable(paths)),
-            "change_type": [
-                change_type
-                for of_commit, its_paths in zip(files, paths, strict=True)
-                for change_type in map(of_commit.__getitem__, its_paths)
-            ],
+            "commit_id": list(chain.from_iterable(map(repeat, commit_ids, counts))),
+            "path": list(chain.from_iterable(files)),
+            "change_type": list(chain.from_iterable(of_commit.values() for of_commit in files)),
         },
     )
 

@@ -247,7 +247,9 @@ def test_a_stream_that_keeps_silent_too_long_is_cut(sqlite: Database, clock: Man
         idle = Idle(running)
         idle.open(1)
         uploads.wait_for(1)
-        assert uploads.ended.get(timeout=WAIT) == "gone"
+        # A cut may look to the handler like the client's half-close (https://github.com/grpc/grpc/issues/33038):
+        # which is why a stream of the contract is complete only by its finish message.
+        assert uploads.ended.get(timeout=WAIT) in ("gone", "finished")
         with pytest.raises(grpc.RpcError) as raised:
             idle.calls[0].result(WAIT)
         assert raised.value.code() == grpc.StatusCode.CANCELLED
