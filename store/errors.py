@@ -375,7 +375,7 @@ class FileTooLarge(InvalidArgument):
 
 
 class OffsetMismatch(OutOfRange):
-    """A data frame does not begin where the bytes that the server has end; the next stream begins at committed_bytes."""
+    """A data frame does not begin where the server's bytes end; the next stream begins at committed_bytes."""
 
     def __init__(self, committed_bytes: int) -> None:
         super().__init__(

@@ -7,22 +7,19 @@ Access.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from store.access.access import Access
 from store.database import Query, Reader, hole, query_shape
+from store.database.batches import batches, filled, holes
 from store.errors import ProjectForbidden
 from store.organizations.models import Project, ProjectSlug
 
 if TYPE_CHECKING:
     from store.organizations.lookup import OrganizationRow
-
-T = TypeVar("T")
-
-_MOST_AT_ONCE: Final = 128  # parameters of one query; longer lists go in several
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +55,19 @@ EVERY_PROJECT: Final = ProjectSet(everything=True)
 
 @query_shape
 def _projects_by_slugs(count: int) -> Query[tuple[str, bytes, str]]:
-    holes = [hole(ProjectSlug.slug, f"slug_{index}") for index in range(count)]
     return Query(
         ProjectSlug.select(ProjectSlug.slug, Project.id, Project.slug)
         .join(Project, on=(Project.id == ProjectSlug.project_id))
-        .where(ProjectSlug.organization_id == hole(ProjectSlug.organization_id), ProjectSlug.slug.in_(holes))
+        .where(
+            ProjectSlug.organization_id == hole(ProjectSlug.organization_id),
+            ProjectSlug.slug.in_(holes(ProjectSlug.slug, count)),
+        )
     )
 
 
 @query_shape
 def _slugs_by_ids(count: int) -> Query[tuple[bytes, str]]:
-    holes = [hole(Project.id, f"id_{index}") for index in range(count)]
-    return Query(Project.select(Project.id, Project.slug).where(Project.id.in_(holes)))
+    return Query(Project.select(Project.id, Project.slug).where(Project.id.in_(holes(Project.id, count))))
 
 
 def member_projects(access: Access) -> ProjectSet:
@@ -114,9 +112,8 @@ def projects_to_list(
 def project_slugs(reader: Reader, ids: Iterable[bytes]) -> dict[bytes, str]:
     """The current slugs of these projects; ids of none are left out."""
     found: dict[bytes, str] = {}
-    for part in _parts(sorted(set(ids))):
-        query = _slugs_by_ids(len(part))
-        found.update(reader.rows(query, **{f"id_{index}": id_ for index, id_ in enumerate(part)}))
+    for batch in batches(sorted(set(ids))):
+        found.update(reader.rows(_slugs_by_ids(len(batch)), **filled(batch)))
     return found
 
 
@@ -125,23 +122,11 @@ def _allowed(
 ) -> tuple[ProjectRow, ...]:
     named = sorted(set(slugs))
     found: dict[str, ProjectRow] = {}
-    for part in _parts(named):
-        query = _projects_by_slugs(len(part))
-        params = {f"slug_{index}": slug for index, slug in enumerate(part)}
-        for asked, id_, slug in reader.rows(query, organization_id=organization.id, **params):
+    for batch in batches(named):
+        query = _projects_by_slugs(len(batch))
+        for asked, id_, slug in reader.rows(query, organization_id=organization.id, **filled(batch)):
             if allowed.allows(id_):
                 found[asked] = ProjectRow(id_, slug)
     if len(found) < len(named):
         raise ProjectForbidden(slug for slug in named if slug not in found)
     return tuple(sorted(set(found.values()), key=attrgetter("id")))
-
-
-def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items in parts whose lengths are powers of two, so that few queries are compiled.
-
-    The last part repeats its last item as often as it takes.
-    """
-    for start in range(0, len(items), _MOST_AT_ONCE):
-        part = items[start : start + _MOST_AT_ONCE]
-        length = 1 << (len(part) - 1).bit_length()
-        yield [*part, *[part[-1]] * (length - len(part))]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from store.commits.batches import batches, filled, holes
 from store.commits.models import CommitAuthor
 from store.database import Query, Reader, Statement, Transaction, hole, new_id, query_shape
+from store.database.batches import batches, filled, holes
 
 _INSERT = Statement(
     CommitAuthor.insert(

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from peewee import JOIN, Select, fn
 
-from store.commits.batches import batches, filled, holes
 from store.commits.models import Commit, CommitAuthor, ReleaseAuthor, ReleaseHead
 from store.database import Query, Reader, query_shape
+from store.database.batches import batches, filled, holes
 from store.organizations.models import Repository
 from store.releases.models import Release
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from store.commits.batches import batches, filled, holes
 from store.database import Query, Statement, Transaction, hole, new_id, query_shape
+from store.database.batches import batches, filled, holes
 from store.organizations.models import Repository
 from store.organizations.repositories import RepositoryState
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
-from store.commits.batches import SIZES, batches, filled, holes
 from store.commits.models import Commit, CommitFile
 from store.commits.prepare import PreparedCommit
 from store.database import Query, Reader, Statement, Transaction, hole, new_id, query_shape
+from store.database.batches import SIZES, batches, filled, holes
 
 FILES_AT_ONCE = 20_000
 """Of how many stored files at most the paths are read together."""

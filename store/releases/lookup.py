@@ -11,6 +11,7 @@ from peewee import JOIN
 from store.access import Access
 from store.access.projects import ProjectRow, accessible_projects
 from store.database import Query, Reader, Transaction, hole, query_shape
+from store.database.batches import batches, filled, holes
 from store.errors import OrganizationNotFound, ReleaseNotFound
 from store.organizations.lookup import ORGANIZATION_COLUMNS, OrganizationRow, find_organization, organization_row
 from store.organizations.models import Organization, OrganizationSlug, Project
@@ -54,9 +55,6 @@ _READ_RELEASE: Final = Query(
 )
 _RELEASE: Final = len(ORGANIZATION_COLUMNS)
 _PROJECT: Final = _RELEASE + len(RELEASE_COLUMNS)
-
-# Queries over many ids are compiled for these numbers of them; the last id fills up.
-_ID_COUNTS: Final = (1, 4, 16, 64, 256, 1024)
 
 
 def readable_release(reader: Reader, access: Access, organization_slug: str, version: str) -> ReleaseRow:
@@ -121,23 +119,17 @@ def with_projects(
 ) -> list[ReleaseRow]:
     """Release rows made of columns as `RELEASE_COLUMNS` names them, in their order, with their projects."""
     projects: dict[bytes, list[ProjectRow]] = {columns[0]: [] for columns in releases}
-    ids = list(projects)
-    for start in range(0, len(ids), _ID_COUNTS[-1]):
-        some = ids[start : start + _ID_COUNTS[-1]]
-        count = next(count for count in _ID_COUNTS if count >= len(some))
-        some += some[-1:] * (count - len(some))
-        params = {f"id{index}": release_id for index, release_id in enumerate(some)}
-        for release_id, project_id, slug in reader.rows(_projects_of_many(count), **params):
+    for batch in batches(list(projects)):
+        for release_id, project_id, slug in reader.rows(_projects_of_many(len(batch)), **filled(batch)):
             projects[release_id].append(ProjectRow(project_id, slug))
     return [ReleaseRow(organization.slug, tuple(projects[columns[0]]), *columns) for columns in releases]
 
 
 @query_shape
 def _projects_of_many(count: int) -> Query[tuple[Any, ...]]:
-    ids = [hole(ReleaseProject.release_id, f"id{index}") for index in range(count)]
     return Query(
         ReleaseProject.select(ReleaseProject.release_id, Project.id, Project.slug)
         .join(Project, on=(Project.id == ReleaseProject.project_id))
-        .where(ReleaseProject.release_id.in_(ids))
+        .where(ReleaseProject.release_id.in_(holes(ReleaseProject.release_id, count)))
         .order_by(ReleaseProject.release_id, Project.slug)
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from store.database import hole
+from store.database.query import hole
 
 T = TypeVar("T")
 
-SIZES = (1, 8, 64, 500)
+SIZES = (1, 4, 16, 64, 500)
 """The sizes of batches. Drivers and planners take longer lists badly."""
 
 
