@@ -57,7 +57,10 @@ INSERTS = {
         "id organization_id display_name active_name url provider state create_time update_time",
     ),
     "author": (CommitAuthor, "id organization_id email display_name"),
-    "commit": (Commit, "id organization_id repository_id key author_id message commit_time changed_file_count"),
+    "commit": (
+        Commit,
+        "id organization_id repository_id key author_id author_name message commit_time changed_file_count",
+    ),
     "file": (CommitFile, "commit_id path change_type"),
     "place": (ReleaseCommit, "release_id position commit_id"),
     "head": (ReleaseHead, "release_id repository_id commit_id"),
@@ -216,7 +219,7 @@ def ready_rows(commits: Sequence[CommitDraft]) -> dict[str, list[tuple[Any, ...]
     for commit in sorted(commits, key=lambda commit: commit.id):
         commit_id = ids[commit.id] = new_id()
         known = (organization_id, repository_id, commit.id, authors[commit.author_email][0])
-        said = (commit.message, commit.commit_time, len(commit.changed_files))
+        said = (commit.author_name, commit.message, commit.commit_time, len(commit.changed_files))
         rows["commit"].append((commit_id, *known, *said))
         rows["file"] += [(commit_id, path, kind) for path, kind in sorted(commit.changed_files.items())]
     rows["place"] = [(release_id, place, ids[commit.id]) for place, commit in enumerate(reversed(commits))]
@@ -283,6 +286,7 @@ def peer_set(
                     "id": new_id(),
                     "organization_id": organization_id,
                     "author_id": authors[draft.author_email].id,
+                    "author_name": draft.author_name,
                     "message": draft.message,
                     "commit_time": draft.commit_time,
                     "changed_file_count": len(draft.changed_files),

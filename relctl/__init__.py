@@ -10,11 +10,15 @@
 Answers are the messages of `releaseregistry.v1`; whatever fails raises `RegistryError` or `LocalError`.
 """
 
-from relctl.client import Client, connect
-from relctl.connection import Transport
-from relctl.errors import LocalError, RegistryError, Violation
-from relctl.files import FileDraft
-from relctl.releases import ReleaseDraft
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from relctl.client import Client, connect
+    from relctl.connection import Transport
+    from relctl.errors import LocalError, RegistryError, Violation
+    from relctl.files import FileDraft
+    from relctl.releases import ReleaseDraft
 
 __all__ = [
     "Client",
@@ -26,3 +30,21 @@ __all__ = [
     "Violation",
     "connect",
 ]
+
+_MODULES: Final = {
+    "Client": "client",
+    "FileDraft": "files",
+    "LocalError": "errors",
+    "RegistryError": "errors",
+    "ReleaseDraft": "releases",
+    "Transport": "connection",
+    "Violation": "errors",
+    "connect": "client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the command line has something to say before grpc is imported (relctl/cli/quiet.py).
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -22,6 +22,7 @@ from releaseregistry.v1 import organizations_pb2, release_service_pb2, tokens_pb
 from relctl.errors import LocalError, RegistryError, decode_error
 
 DEFAULT_PORT: Final = 50051
+MAX_PORT: Final = 65535
 DEFAULT_DEADLINE_SECONDS: Final = 30.0
 PAGE_SIZE: Final = 1000
 MAX_CALLER_CHARS: Final = 200
@@ -125,7 +126,7 @@ class Connection:
 def open_channel(server: str, transport: Transport) -> grpc.Channel:
     """Open a channel to `host:port` (50051 when no port is said), `[v6]:port` or `unix:/path`. Nothing travels yet.
 
-    Raises LocalError when the file of trusted certificates cannot be read.
+    Raises LocalError when the file of trusted certificates cannot be read, or the address has no such port.
     """
     options = [
         ("grpc.service_config", service_config()),
@@ -148,11 +149,13 @@ def open_channel(server: str, transport: Transport) -> grpc.Channel:
 
 
 def server_target(server: str) -> str:
-    """The address in the form that grpc wants: with a port."""
+    """The address in the form that grpc wants: with a port. Raises LocalError when no port has that number."""
     if server.startswith("unix:"):
         return server
     host, separator, port = server.rpartition(":")
     if separator and port.isdigit() and (":" not in host or host.endswith("]")):
+        if not 0 < int(port) <= MAX_PORT:  # grpc would take what is left of it in 16 bits
+            raise LocalError(f"{server}: a port is a number from 1 to {MAX_PORT}")
         return server
     if ":" in server and not server.startswith("["):
         server = f"[{server}]"

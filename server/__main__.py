@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
 from typing import Final
 
 from server.app import CannotListen, Server, open_server, open_settings_database
 from server.logs import start_logging
 from server.methods import ContractBroken
-from server.settings import Settings, SettingWrong, default_data_folder, markdown, quiet_grpc, read_settings
+from server.settings import Settings, SettingWrong, default_data_folder, is_loopback, markdown, read_settings
 from store.access.operators import add_operator_token
 from store.database import CannotOpen
 from store.errors import InvalidField, RegistryError
@@ -24,6 +28,12 @@ log = logging.getLogger("server.main")
 EX_CONFIG: Final = 78
 EX_UNAVAILABLE: Final = 69
 EX_SOFTWARE: Final = 70
+
+# As every display name: the table of limits in annotations.proto.
+MAX_NAME_CHARS: Final = 200
+
+# Addresses that are listened on, and how a client of this machine calls them.
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - names it, listens on nothing
 
 USAGE: Final = """release-server knows what was released.
 
@@ -36,7 +46,6 @@ USAGE: Final = """release-server knows what was released.
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit: 0 when all went well, 78 for a wrong setting, 69 when something needed is not there."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    quiet_grpc()
     try:
         sys.exit(_run(words))
     except SettingWrong as error:
@@ -66,7 +75,8 @@ def _run(words: list[str]) -> int:
         case ["serve", *flags]:
             return _serve(read_settings(flags))
         case [first, *_] if not first.startswith("-"):
-            raise SettingWrong(f"{first!r} is no command. `release-server --help` tells them.")
+            command = " ".join(takewhile(lambda word: not word.startswith("-"), words))
+            raise SettingWrong(f"{command!r} is no command. `release-server --help` tells them.")
         case flags:
             return _serve(read_settings(flags))
 
@@ -140,21 +150,34 @@ def _greet(server: Server) -> None:
         f"  data              {settings.data}",
         f"  operator's token  {token}",
         "Try next, in another terminal:",
-        f"  {_environment(server)}relctl org create acme",
+        f"  {_environment(server)}{_relctl()} org create acme",
     ]
     print("\n".join(lines), flush=True)
 
 
 def _environment(server: Server) -> str:
     """What the next command must be told because it is not as it expects by itself."""
+    settings = server.settings
+    host, _, port = server.address.rpartition(":")
+    address = f"{_ANY_ADDRESS.get(host, host)}:{port}"
     words = []
-    if server.address != "127.0.0.1:50051":
-        words.append(f"RELCTL_SERVER={server.address}")
-    if server.settings.bootstrap_token is not None:
+    if address != "127.0.0.1:50051":
+        words.append(f"RELCTL_SERVER={address}")
+    if settings.tls_certificate is not None:
+        words.append("RELCTL_TLS=yes")
+    if settings.bootstrap_token is not None:
         words.append("RELCTL_TOKEN=$RELEASES_BOOTSTRAP_TOKEN")
-    elif server.settings.data != default_data_folder():  # where relctl looks
-        words.append(f"RELCTL_TOKEN=$(cat {server.settings.operator_token_file})")
+    elif not settings.operator_token_file.exists():
+        words.append("RELCTL_TOKEN=SECRET")
+    elif settings.data != default_data_folder() or not is_loopback(address):  # where, and for whom, relctl looks
+        words.append(f"RELCTL_TOKEN=$(cat {shlex.quote(str(settings.operator_token_file))})")
     return "".join(word + " " for word in words)
+
+
+def _relctl() -> str:
+    """How a shell finds `relctl`: by its name, else where it is installed beside this program, as `make serve` does."""
+    beside = Path(sys.executable).with_name("relctl")
+    return "relctl" if shutil.which("relctl") or not beside.exists() else str(beside)
 
 
 # --- token create ------------------------------------------------------------------------------------------------
@@ -165,6 +188,8 @@ def _create_token(flags: Sequence[str]) -> int:
     own.add_argument("--name", default="made by release-server token create")
     named, rest = own.parse_known_args(flags)
     settings = read_settings(rest, program="release-server token create [--name TEXT]")
+    if not 0 < len(named.name) <= MAX_NAME_CHARS or not named.name.isprintable():
+        raise SettingWrong(f"--name must have 1 to {MAX_NAME_CHARS} characters, none of them a control character.")
     start_logging("error")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -21,6 +21,8 @@ M = TypeVar("M", bound=Message)
 
 DEFAULT_PAGE: Final = 100
 MAX_PAGE: Final = 1000
+TO_ANSWER_SECONDS: Final = 0.2
+"""What is left of a caller's time when waiting ends."""
 
 
 class Call:
@@ -57,6 +59,11 @@ class Call:
         if self._deadline is None:
             return None if theirs == threading.TIMEOUT_MAX else theirs
         return min(theirs, max(0.0, self._deadline - time.monotonic()))
+
+    def wait_seconds(self) -> float | None:
+        """How long the call may wait for others so that the answer still reaches its caller; None: no limit."""
+        remaining = self.remaining_seconds()
+        return None if remaining is None else remaining - TO_ANSWER_SECONDS
 
     def check(self) -> None:
         """Return when the call is worth going on with, as long work asks now and then.
@@ -100,7 +107,7 @@ class Call:
                 token_id=self.access.token_id,
                 method=self.method,
                 request_id=request_id.lower(),
-                body_sha256=hashlib.sha256(request.SerializeToString(deterministic=True)).digest(),
+                body_sha256=hashlib.sha256(_known_bytes(request)).digest(),
                 encode=lambda response: (stored(response) if stored else response).SerializeToString(),
                 decode=response_type.FromString,
             )
@@ -120,9 +127,16 @@ class Call:
         return self._page_tokens.mint(position, binding=self._binding(request))
 
     def _binding(self, request: Message) -> bytes:
-        arguments = type(request)()
-        arguments.CopyFrom(request)
-        arguments.ClearField("page_size")
-        arguments.ClearField("page_token")
-        parts = (self.access.token_id, self.method.encode(), arguments.SerializeToString(deterministic=True))
+        arguments = _known_bytes(request, without=("page_size", "page_token"))
+        parts = (self.access.token_id, self.method.encode(), arguments)
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def _known_bytes(request: Message, *, without: Sequence[str] = ()) -> bytes:
+    """What tells a request from another one of its type; fields that the contract does not know do not count."""
+    known = type(request)()
+    known.CopyFrom(request)
+    known.DiscardUnknownFields()
+    for field in without:
+        known.ClearField(field)
+    return known.SerializeToString(deterministic=True)

@@ -66,7 +66,7 @@ class InvalidFields(InvalidField):
         super().__init__(first.field, first.description)
         more = len(violations) - 1 + omitted
         if more:
-            self.message += f"; and {'at least ' if omitted else ''}{more} more"
+            self.message = f"{self.message.rstrip('.')}; and {'at least ' if omitted else ''}{more} more"
         if omitted:
             self.metadata["violations_omitted"] = str(omitted)
         self.violations = tuple(violations)
@@ -76,7 +76,7 @@ class InvalidName(InvalidArgument):
     """A resource name does not have the expected form, such as `organizations/{organization}`."""
 
     def __init__(self, field: str, expected: str, *, why: str = "") -> None:
-        text = why or f"must have the form {expected}"
+        text = why.rstrip(".") or f"must have the form {expected}"
         super().__init__(
             f"{field}: {text}.",
             metadata={"field": field, "expected": expected},

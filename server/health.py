@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -75,7 +76,7 @@ def reflection_routes(
     """Reflection, as v1alpha and as v1, which differ in nothing but their name."""
     _describe_v1()
     names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME, REFLECTION_V1)
-    servicer = reflection.ReflectionServicer(names)
+    servicer = reflection.ReflectionServicer(names, pool=_Symbols())
 
     def info(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         def requests() -> Iterator[Message]:
@@ -95,6 +96,21 @@ def reflection_routes(
     bound = handler(info, lane, server_streams=True)
     route = Route(bound, lane, when_full)
     return {f"/{name}/ServerReflectionInfo": route for name in (reflection.SERVICE_NAME, REFLECTION_V1)}
+
+
+class _Symbols:
+    """The descriptor pool, but one that also finds methods: they are in the file of their service."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(descriptor_pool.Default(), name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 - the pool's own name of it
+        pool = descriptor_pool.Default()
+        try:
+            return pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            return pool.FindServiceByName(service).methods_by_name[method].containing_service.file
 
 
 def _describe_v1() -> None:

@@ -9,8 +9,8 @@ from typing import Final
 from store.access.credentials import authenticate
 from store.access.operators import ensure_operator_token
 from store.access.secrets import new_secret
-from store.database import Database
-from store.errors import CredentialsInvalid
+from store.database import CannotOpen, Database
+from store.errors import CredentialsInvalid, InvalidField
 
 OWNER_ONLY: Final = 0o600
 
@@ -22,13 +22,16 @@ def keep_operator_token(db: Database, file: Path, *, bootstrap_token: str | None
     empty database gets, so that a new database beside old data keeps its operator.
 
     The secret is on disk before the database knows it: killed in between, the next start goes on with it.
-    Raises InvalidField for a secret that could never be used.
+    Raises InvalidField for a bootstrap token that could never be used, CannotOpen for a file that holds none.
     """
     if bootstrap_token is not None:
         ensure_operator_token(db, bootstrap_token)
         return False
     if file.exists():
-        ensure_operator_token(db, file.read_text().strip())
+        try:
+            ensure_operator_token(db, file.read_text().strip())
+        except (InvalidField, UnicodeDecodeError):
+            raise CannotOpen(f"{file} holds no secret that a token can have: write one there, or remove it.") from None
         return False
     pending = file.with_name(file.name + ".new")
     if not pending.exists():

@@ -11,6 +11,7 @@ import difflib
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,14 +84,15 @@ class Setting:
 def _address(text: str) -> str:
     found = _ADDRESS.fullmatch(text)
     if not found or int(found[2]) > 65535:
-        raise ValueError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051")
+        raise ValueError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051, with a port up to 65535")
     return text
 
 
 def _folder(text: str) -> Path:
-    if not text:
+    path = Path(text).expanduser().absolute()
+    if not text or (path.exists() and not path.is_dir()):
         raise ValueError("must be a folder")
-    return Path(text).expanduser().absolute()
+    return path
 
 
 def _file(text: str) -> Path | None:
@@ -279,14 +281,6 @@ def read_settings(
     return _consistent(values)
 
 
-def quiet_grpc() -> None:
-    """Keep grpc's own lines, which are no JSON, off standard error, unless its operator asks for them by its variable.
-
-    Before the first server or channel; what matters of them reaches us as errors.
-    """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-
-
 def default_data_folder(environment: Mapping[str, str] | None = None) -> Path:
     """Where data is kept when nothing is said: `release-registry` in the user's folder for data."""
     # An XDG folder that is not absolute counts as not set: https://specifications.freedesktop.org/basedir-spec/latest/
@@ -324,7 +318,7 @@ def markdown() -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise SettingWrong(f"{message}. `{self.prog} --help` tells the flags.")
+        raise SettingWrong(f"{message}. `{self.prog.partition(' [')[0]} --help` tells the flags.")
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -359,9 +353,23 @@ def _consistent(values: dict[str, Any]) -> Settings:
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         missing = "RELEASES_TLS_KEY" if settings.tls_key is None else "RELEASES_TLS_CERTIFICATE"
         raise SettingWrong(f"{missing} is not set: TLS needs the certificate and its key, or neither.")
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        _check_pair(settings.tls_certificate, settings.tls_key)
     if settings.tls_certificate is None and not settings.allow_plain_text and not is_loopback(settings.listen):
         raise SettingWrong(
             f"RELEASES_LISTEN={settings.listen!r} is beyond loopback, where tokens would travel readable: set "
             "RELEASES_TLS_CERTIFICATE and RELEASES_TLS_KEY, or, behind a proxy with TLS, RELEASES_ALLOW_PLAIN_TEXT=yes."
         )
     return settings
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    """Refuse what grpc would refuse without saying why."""
+    try:
+        # An empty password: else OpenSSL would ask for that of an encrypted key, on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        raise SettingWrong(
+            f"RELEASES_TLS_CERTIFICATE={str(certificate)!r} and RELEASES_TLS_KEY={str(key)!r} are no pair: a "
+            "certificate chain and its private key are needed, both PEM, the key not encrypted."
+        ) from None

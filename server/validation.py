@@ -274,12 +274,12 @@ def _line_problem(text: str) -> str | None:
     if text.isprintable():
         return None
     found = _CONTROL.search(text)
-    return f"has the control character U+{ord(found[0]):04X} at position {found.start()}" if found else None
+    return f"has the control character U+{ord(found[0]):04X} as character {found.start() + 1}" if found else None
 
 
 def _free_problem(text: str) -> str | None:
     position = text.find("\0")
-    return f"has the character U+0000 at position {position}" if position >= 0 else None
+    return f"has the character U+0000 as character {position + 1}" if position >= 0 else None
 
 
 def _version_problem(text: str) -> str | None:

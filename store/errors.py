@@ -342,7 +342,7 @@ class FrameOutOfOrder(InvalidArgument):
 
     def __init__(self, *, expected: str, found: str) -> None:
         super().__init__(
-            f"The stream goes on with {expected}, not with {found}; nothing was stored. Send it again from its start.",
+            f"The stream needs {expected} next, and {found} came; nothing was stored. Send it again from its start.",
             metadata={"expected": expected, "found": found},
         )
 

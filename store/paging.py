@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import peewee
@@ -26,6 +27,9 @@ T = TypeVar("T")
 Key = tuple[int | bytes | str, ...]
 
 GOOD_FOR_US: Final = 3 * 24 * 3600 * 1_000_000
+
+PAGE_BYTES: Final = 2**20
+"""A page of things that may be large ends before it passes this on the wire: clients take messages of 4 MiB."""
 
 _VERSION: Final = 1
 _MAC_BYTES: Final = 16
@@ -94,6 +98,24 @@ def page_of(rows: Sequence[T], request: PageRequest, key: Callable[[T], Key]) ->
     # All that lay before is gone: the page after it is the list's first.
     following = Position(key(items[-1]) if items else ())
     return Page(items, following, preceding)
+
+
+def fitting(request: PageRequest, weights: Iterable[int], *, most: int) -> PageRequest:
+    """The request, for as few items as weigh at most `most` together, but for one at least.
+
+    `weights` are those of its rows, in walking direction; they are asked for only as far as needed.
+    """
+    left = most
+    for index, weight in enumerate(islice(weights, request.size)):
+        left -= weight
+        if left < 0 and index:
+            return replace(request, size=index)
+    return request
+
+
+def wire_bytes(*texts: str) -> int:
+    """How many bytes these take in a message, without the lengths that go before them."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
 
 
 def paged(query: Any, request: PageRequest, columns: Sequence[Any], *, descending: bool = False) -> Any:

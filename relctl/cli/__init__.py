@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from relctl.cli import quiet  # noqa: F401 - before whatever imports grpc
 from relctl.cli.application import Application
 from relctl.cli.commits import commits
 from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, USAGE, describe, exit_code
@@ -29,7 +30,8 @@ Settings come from flags, the environment (RELCTL_*), or a file, in this order:
   ~/.config/relctl.toml, or the one that RELCTL_CONFIG names, with the keys
   server, token, organization, tls, tls_ca, caller, timeout.
 Without a token, and with a server on this machine, the operator's token is read
-  from its data folder (RELEASES_DATA, else ~/.local/share/release-registry).
+  from its data folder (RELEASES_DATA, else release-registry in XDG_DATA_HOME, which
+  is ~/.local/share when it is not set).
 
 \b
 --json prints an object a line: the messages of releaseregistry.v1 as proto JSON,
@@ -75,8 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; answers its exit code. Whatever goes wrong is told in one line on stderr."""
     application = Application()
-    # What gRPC itself would write beside our one line, of a failed handshake say, stands in the error as well.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         relctl.main(
             args=list(arguments) if arguments is not None else None,

@@ -14,6 +14,7 @@ from relctl.connection import DEFAULT_PORT, Transport, is_loopback
 from relctl.errors import LocalError
 
 DEFAULT_SERVER: Final = f"127.0.0.1:{DEFAULT_PORT}"
+WORDS: Final[dict[type, str]] = {bool: "true or false", float: "a number", str: "a text"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,5 +103,7 @@ def _read_file() -> dict[str, Any]:
             raise click.UsageError(f"{path}: {key!r} is no setting; there are {', '.join(known)}")
         kind = kinds.get(key, (str,))
         if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
-            raise click.UsageError(f"{path}: {key} must be {'true or false' if bool in kind else kind[-1].__name__}")
+            raise click.UsageError(f"{path}: {key} must be {WORDS[kind[-1]]}")
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+            raise click.UsageError(f"{path}: {key} must be above 0")
     return values

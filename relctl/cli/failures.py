@@ -38,6 +38,8 @@ def describe(error: RegistryError, server: str) -> str:
         message = "; ".join(f"{violation.field}: {violation.description}" for violation in error.violations)
     if error.code is grpc.StatusCode.UNAVAILABLE and error.reason == "UNAVAILABLE":
         message = f"cannot reach the server at {server}: {message}"
+    if error.reason == "DEADLINE_EXCEEDED":
+        message = f"no answer from the server at {server} in time; --timeout gives it more"
     if error.reason == "CREDENTIALS_MISSING":
         message = f"{message} Set RELCTL_TOKEN, or say --token."
     if error.code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN} and error.request_id:

@@ -57,7 +57,7 @@ def upload(
     dist: str | None,
     headers: tuple[str, ...],
 ) -> None:
-    r"""Send files; each is safe on the server's disk when it is reported.
+    r"""Send files. Each is safe on the server's disk when it is reported.
 
     Sending the same content again changes nothing; other content under the same name is refused with FILE_EXISTS.
 
@@ -68,6 +68,8 @@ def upload(
     """
     if name is not None and len(paths) > 1:
         raise click.UsageError("--name is for one file")
+    if name == "":
+        raise click.UsageError("--name is empty")
     for path in paths:
         # Before the first byte of the first one travels.
         if not path.is_file():
@@ -81,7 +83,7 @@ def upload(
             continue
         was_there = "" if answer.created else ", was there before"
         application.say(f"{answer.file.file_name}: {human_bytes(answer.file.size_bytes)}{was_there}")
-        application.say(f"  sha256 {answer.file.sha256}")
+        click.echo(f"  sha256 {answer.file.sha256}")
 
 
 @files.command("list")
@@ -104,7 +106,7 @@ def list_(application: Application, version: str, limit: int | None) -> None:
 def download(
     application: Application, version: str, name: str, output: str | None, project: str | None, dist: str | None
 ) -> None:
-    r"""Read a file, checked to the last byte; what is not right is never left under its name.
+    r"""Read a file, checked to the last byte. What is not right is never left under its name.
 
     Without --output nothing that exists is replaced.
 

@@ -74,6 +74,9 @@ class Leaf(click.Command):
 
     def __init__(self, *arguments: Any, **extra: Any) -> None:
         super().__init__(*arguments, **extra)
+        if self.help is not None:
+            # Docstrings are raw, so click's mark for a block that is not to be wrapped stands in them as two letters.
+            self.help = self.help.replace("\\b\n", "\b\n")
         self.params.extend(shared_options(at_root=False))
 
 

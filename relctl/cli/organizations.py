@@ -21,7 +21,7 @@ COLUMNS: Final[Columns[Organization]] = (
 
 @click.group(cls=Folder)
 def org() -> None:
-    """Organizations: who owns projects, repositories, tokens and releases."""
+    """Organizations: who owns projects, releases and tokens."""
 
 
 @org.command()
@@ -45,7 +45,7 @@ def create(application: Application, slug: str, name: str, open_membership: bool
 @click.argument("slug", required=False)
 @pass_application
 def get(application: Application, slug: str | None) -> None:
-    """Show an organization; without SLUG the one that commands work with."""
+    """Show an organization, without SLUG the one in use."""
     application.show(application.client.organizations.get(slug or application.organization), COLUMNS)
 
 

@@ -25,6 +25,11 @@ OUTCOMES: Final = {
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_EXTENDED: "was there; projects were attached",
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_UNCHANGED: "was there",
 }
+CHECKED_OUTCOMES: Final = {
+    CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_CREATED: "would be created",
+    CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_EXTENDED: "is there; projects would be attached",
+    CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_UNCHANGED: "is there",
+}
 
 
 def _status(release: Release) -> str:
@@ -112,8 +117,9 @@ def create(
     if application.json:
         print_json(answer)
         return
+    outcome = (CHECKED_OUTCOMES if validate_only else OUTCOMES).get(answer.outcome, "answered")
     checked = " (only checked, nothing was changed)" if validate_only else ""
-    application.say(f"release {answer.release.version} {OUTCOMES.get(answer.outcome, 'answered')}{checked}")
+    application.say(f"release {answer.release.version} {outcome}{checked}")
     application.show(answer.release, COLUMNS)
 
 
@@ -121,7 +127,7 @@ def create(
 @click.argument("version")
 @pass_application
 def get(application: Application, version: str) -> None:
-    """Show a release with its last commit and the head of each repository."""
+    """Show a release, its last commit and its heads."""
     application.show(application.client.releases.get(application.organization, version), COLUMNS)
 
 
@@ -246,7 +252,7 @@ def delete(application: Application, version: str, yes: bool, etag: str) -> None
 @click.argument("version")
 @pass_application
 def previous(application: Application, version: str) -> None:
-    """Show the release with commits before this one; nothing when there is none."""
+    """Show the release with commits before this one, if any."""
     found = application.client.releases.previous(application.organization, version)
     if found is None:
         application.say(f"there is no release with commits before {version}")

@@ -14,6 +14,7 @@ from releaseregistry.v1.releases_pb2 import Release
 
 from relctl.cli.application import Application, note
 from relctl.cli.options import Leaf, pass_application
+from relctl.cli.text import counted
 from relctl.errors import LocalError
 from relctl.git import MAX_COMMITS, GitCommits, GitRepository
 from relctl.history import commits_of_range, commits_since, last_released
@@ -68,6 +69,8 @@ def set_commits(
     commits: Sequence[Commit] = ()
     if source is not None:
         commits = read_commits(source.read())
+        if not commits:
+            raise LocalError("the file holds no commit; --clear detaches all commits")
     elif not clear:
         git = GitRepository(folder)
         name = repository or git.name(remote)
@@ -99,7 +102,11 @@ def read_commits(data: bytes) -> list[Commit]:
             value, at = json.JSONDecoder().raw_decode(text, at)
             values += value if isinstance(value, list) else [value]
             at = _skip_space(text, at)
+        if not all(isinstance(value, dict) for value in values):
+            raise ValueError('a commit is an object, such as {"id": "4f1c2d"}')
         return [ParseDict(value, Commit()) for value in values]
+    except UnicodeDecodeError:
+        raise LocalError("the file does not hold commits in JSON: it is not UTF-8") from None
     except (ParseError, ValueError, AttributeError, TypeError) as error:
         raise LocalError(f"the file does not hold commits in JSON: {error}") from None
 
@@ -141,5 +148,6 @@ def _tell_what_was_cut(found: GitCommits, max_count: int) -> None:
 
 
 def _summary(release: Release, sent: int) -> str:
-    text = f"release {release.version} has {release.commit_count:,} commits by {release.author_count:,} authors"
+    commits, authors = counted(release.commit_count, "commit"), counted(release.author_count, "author")
+    text = f"release {release.version} has {commits} by {authors}"
     return text if sent == release.commit_count else f"{text}; {sent:,} were sent"

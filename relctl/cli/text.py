@@ -39,6 +39,11 @@ def human_bytes(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def counted(count: int, what: str) -> str:
+    """A number with its word: `1 commit`, `2,000 commits`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 class Moment(click.ParamType[datetime]):
     """A point in time: RFC 3339 with its zone, or `now`."""
 

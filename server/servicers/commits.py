@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from releaseregistry.v1 import commits_pb2, releases_pb2
 
@@ -17,9 +16,6 @@ from store.commits.set import set_commits
 from store.database import Terms
 from store.releases.details import ReleaseDetails
 
-_TO_ANSWER_SECONDS: Final = 0.2
-"""What is left of a caller's time when waiting ends, so that the answer still reaches it."""
-
 
 class CommitRpcs:
     """The RPCs of the release service that are about commits."""
@@ -31,7 +27,6 @@ class CommitRpcs:
         self, requests: Iterator[commits_pb2.SetCommitsRequest], call: Call
     ) -> releases_pb2.SetCommitsResponse:
         sent = received_commits(requests)
-        remaining = call.remaining_seconds()
         terms: Terms[ReleaseDetails, releases_pb2.SetCommitsResponse] = Terms(reply=_set_message)
         return set_commits(
             self._store.db,
@@ -39,7 +34,7 @@ class CommitRpcs:
             sent.release.organization,
             sent.release.version,
             sent.commits,
-            wait_seconds=None if remaining is None else remaining - _TO_ANSWER_SECONDS,
+            wait_seconds=call.wait_seconds(),
             terms=terms,
         )
 

@@ -31,7 +31,10 @@ class FileRpcs:
             for data in frames.data():
                 upload.write(data.data, offset=data.offset if data.HasField("offset") else None)
             finish = frames.finish()
-            return upload_message(upload.finish(size_bytes=finish.size_bytes, sha256=bytes.fromhex(finish.sha256)))
+            file = upload.finish(
+                size_bytes=finish.size_bytes, sha256=bytes.fromhex(finish.sha256), wait_seconds=call.wait_seconds()
+            )
+            return upload_message(file)
 
     def DownloadReleaseFile(
         self, request: pb.DownloadReleaseFileRequest, call: Call

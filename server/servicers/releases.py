@@ -39,6 +39,7 @@ class ReleaseRpcs:
             organization,
             release_draft(request, organization, user_agent=call.user_agent),
             call.terms(request, created_message, pb.CreateReleaseResponse),
+            wait_seconds=call.wait_seconds(),
         )
 
     def GetRelease(self, request: pb.GetReleaseRequest, call: Call) -> pb.GetReleaseResponse:

@@ -24,7 +24,7 @@ from store.errors import (
 )
 from store.organizations.lookup import OrganizationRow, find_organization, organization_of
 from store.organizations.models import Project
-from store.paging import Page, PageRequest, page_of, paged
+from store.paging import Page, PageRequest, fitting, page_of, paged
 
 M = TypeVar("M")
 
@@ -152,8 +152,8 @@ def list_tokens(db: Database, access: Access, organization: str | None, request:
             Token.organization_id.is_null() if owner is None else Token.organization_id == owner.id
         )
         rows = [_TokenRow(*row) for row in reader.fetch(paged(query, request, [Token.id], descending=True).tuples())]
-        fitting = replace(request, size=_how_many_fit(reader, rows[: request.size]))
-        page = page_of(rows[: fitting.limit], fitting, lambda row: (row.id,))
+        request_that_fits = fitting(request, _project_counts(reader, rows), most=_PROJECTS_A_PAGE)
+        page = page_of(rows[: request_that_fits.limit], request_that_fits, lambda row: (row.id,))
         items = _details(reader, page.items, None if owner is None else owner.slug)
         return Page(tuple(items), page.next, page.previous)
 
@@ -308,19 +308,12 @@ def _details(reader: Reader, rows: Sequence[_TokenRow], organization: str | None
     ]
 
 
-def _how_many_fit(reader: Reader, rows: Sequence[_TokenRow]) -> int:
-    """How many of the tokens, from the first on, name at most `_PROJECTS_A_PAGE` projects together; at least one."""
-    if not rows:
-        return 1
+def _project_counts(reader: Reader, rows: Sequence[_TokenRow]) -> list[int]:
+    """How many projects each of the tokens names."""
     query = (
         TokenProject.select(TokenProject.token_id, peewee.fn.COUNT(TokenProject.project_id))
         .where(TokenProject.token_id.in_([row.id for row in rows]))
         .group_by(TokenProject.token_id)
     )
-    counts = dict(reader.fetch(query.tuples()))
-    named = 0
-    for index, row in enumerate(rows):
-        named += counts.get(row.id, 0)
-        if named > _PROJECTS_A_PAGE and index:
-            return index
-    return len(rows)
+    counts = dict(reader.fetch(query.tuples())) if rows else {}
+    return [counts.get(row.id, 0) for row in rows]

@@ -29,6 +29,8 @@ class ChangedFileRow(NamedTuple):
 class CommitRow:
     """A commit as it is stored. repository is the name that its repository has now; time in microseconds UTC.
 
+    author_name is as the commit says it: `AuthorRow` has the name by which its author goes now.
+
     changed_files is empty unless they were asked for, and may then be the first of them only: changed_file_count
     counts all.
     """
@@ -51,7 +53,7 @@ class HeadCommitRow(NamedTuple):
 
 
 class AuthorRow(NamedTuple):
-    """An author of commits; no name was ever said of some."""
+    """An author of commits, by the last name that was said; none was ever said of some."""
 
     display_name: str | None
     email: str
@@ -69,7 +71,7 @@ class ReleaseContents:
 COMMIT_COLUMNS = (
     Commit.key,
     Repository.display_name,
-    CommitAuthor.display_name,
+    Commit.author_name,
     CommitAuthor.email,
     Commit.message,
     Commit.commit_time,

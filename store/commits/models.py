@@ -17,13 +17,14 @@ class CommitAuthor(Model):
 
 
 class Commit(Model):
-    """key is the repository's own id of the commit."""
+    """key is the repository's own id of the commit; author_name is as this commit says it: an author has had others."""
 
     id = IdField(primary_key=True)
     organization_id = IdField()
     repository_id = IdField()
     key = TextField()
     author_id = IdField(null=True)
+    author_name = TextField(null=True)
     message = TextField(null=True)
     commit_time = TimeField(null=True)
     changed_file_count = CountField()

@@ -26,6 +26,7 @@ class PreparedCommit(NamedTuple):
     repository: str
     key: str
     author_email: str | None
+    author_name: str | None
     message: str | None
     commit_time: int | None
     files: Mapping[str, int]
@@ -35,7 +36,7 @@ class PreparedCommit(NamedTuple):
 class PreparedCommits:
     """The distinct commits of a call, newest first, and the repositories and authors that they name.
 
-    repositories is in order of name. authors is e-mail to display name (None: no name said), in order of e-mail.
+    repositories is in order of name. authors is e-mail to the newest name (None: no name said), in order of e-mail.
     """
 
     commits: tuple[PreparedCommit, ...]
@@ -57,7 +58,7 @@ def prepare_commits(commits: Sequence[CommitDraft], *, fallback_repository: str)
     """
     merged: dict[tuple[str, str], PreparedCommit] = {}
     names: dict[str, str | None] = {}
-    emails: dict[tuple[str | None, str | None], str | None] = {}
+    authors: dict[tuple[str | None, str | None], tuple[str | None, str | None]] = {}
     repositories: dict[str, str] = {}
     for draft in sorted(commits, key=_newest_first):
         if draft.message is not None and SKIP_MARK in draft.message:
@@ -67,13 +68,15 @@ def prepare_commits(commits: Sequence[CommitDraft], *, fallback_repository: str)
             repository = draft.repository if draft.repository.strip() else fallback_repository
             repositories[draft.repository] = repository
         author = (draft.author_name, draft.author_email)
-        if author in emails:
-            email = emails[author]
+        if author in authors:
+            email, name = authors[author]
         else:
-            email = emails[author] = author_email(*author)
+            email, name = authors[author] = author_email(*author), _said(draft.author_name)
             if email is not None and names.get(email) is None:
-                names[email] = _said(draft.author_name)
-        commit = PreparedCommit(repository, draft.id, email, draft.message, draft.commit_time, draft.changed_files)
+                names[email] = name
+        commit = PreparedCommit(
+            repository, draft.id, email, name, draft.message, draft.commit_time, draft.changed_files
+        )
         key = (repository, draft.id)
         known = merged.setdefault(key, commit)
         if known is not commit:
@@ -110,6 +113,7 @@ def _together(first: PreparedCommit, again: PreparedCommit) -> PreparedCommit:
         first.repository,
         first.key,
         again.author_email if first.author_email is None else first.author_email,
+        again.author_name if first.author_name is None else first.author_name,
         again.message if first.message is None else first.message,
         again.commit_time if first.commit_time is None else first.commit_time,
         {**again.files, **first.files},

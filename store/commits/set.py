@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from store.access import Access
 from store.activity.record import record_activities
+from store.commits.busy import turn_to_set
 from store.commits.drafts import CommitDraft
 from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
 from store.commits.replace import replace_commits
-from store.commits.turns import TurnNotGot, Turns
 from store.database import PLAIN, Database, Terms, Transaction
 from store.database.terms import M
-from store.errors import CommitsBusy, LockTimeout
 from store.organizations.lookup import find_organization
 from store.releases.details import ReleaseDetails, release_details
 from store.releases.lookup import current_release, writable_release
 
-MAX_WAIT_SECONDS = 10.0
-"""How long a call waits for others that set commits of the same release."""
 MAX_COMMITS = 100_000
 """The most commits of one call, counted as sent."""
 MAX_FILES = 1_000_000
 """The most changed files of one call, counted as sent."""
-
-_TURNS = Turns()
 
 
 def set_commits(
@@ -52,23 +46,13 @@ def set_commits(
     # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
     organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
     prepared = prepare_commits(commits, fallback_repository=fallback_repository(organization.id))
-    deadline = time.monotonic() + (
-        MAX_WAIT_SECONDS if wait_seconds is None else max(0.0, min(wait_seconds, MAX_WAIT_SECONDS))
-    )
-    keys = [(organization.id, "release", version)]
-    keys += [(organization.id, "repository", name) for name in prepared.repositories]
-    try:
-        # The rows are locked, too, for the sake of other processes. But each who waits for a row holds a connection,
-        # and a release that many set at once would leave none to anybody else.
-        with _TURNS.hold(keys, deadline=deadline):
-            return db.write(
-                lambda tx: _set(tx, access, organization.slug, version, prepared),
-                terms,
-                wait_seconds=max(0.0, deadline - time.monotonic()),
-                long=True,
-            )
-    except (TurnNotGot, LockTimeout):
-        raise CommitsBusy(organization.slug, version) from None
+    with turn_to_set(organization, version, prepared.repositories, wait_seconds=wait_seconds) as left_seconds:
+        return db.write(
+            lambda tx: _set(tx, access, organization.slug, version, prepared),
+            terms,
+            wait_seconds=left_seconds,
+            long=True,
+        )
 
 
 def _set(

@@ -28,6 +28,7 @@ class _Stored(NamedTuple):
     key: str
     id: bytes
     author_id: bytes | None
+    author_name: str | None
     message: str | None
     commit_time: int | None
     changed_file_count: int
@@ -50,6 +51,7 @@ _COLUMNS = (
     Commit.repository_id,
     Commit.key,
     Commit.author_id,
+    Commit.author_name,
     Commit.message,
     Commit.commit_time,
     Commit.changed_file_count,
@@ -61,6 +63,7 @@ _UPDATE = Statement(
     Commit.update(
         {
             Commit.author_id: fn.COALESCE(hole(Commit.author_id, nullable=True), Commit.author_id),
+            Commit.author_name: fn.COALESCE(hole(Commit.author_name, nullable=True), Commit.author_name),
             Commit.message: fn.COALESCE(hole(Commit.message, nullable=True), Commit.message),
             Commit.commit_time: fn.COALESCE(hole(Commit.commit_time, nullable=True), Commit.commit_time),
             Commit.changed_file_count: hole(Commit.changed_file_count),
@@ -82,7 +85,13 @@ _INSERT_FILE = Statement(
 def _by_key(size: int) -> Query[_Stored]:
     return Query(
         Commit.select(
-            Commit.key, Commit.id, Commit.author_id, Commit.message, Commit.commit_time, Commit.changed_file_count
+            Commit.key,
+            Commit.id,
+            Commit.author_id,
+            Commit.author_name,
+            Commit.message,
+            Commit.commit_time,
+            Commit.changed_file_count,
         ).where(
             Commit.repository_id == hole(Commit.repository_id),
             Commit.key.in_(holes(Commit.key, size)),
@@ -150,6 +159,7 @@ def write_commits(
             "repository_id": [repositories[commit.repository] for commit in new],
             "key": [commit.key for commit in new],
             "author_id": new_authors,
+            "author_name": [commit.author_name for commit in new],
             "message": [commit.message for commit in new],
             "commit_time": [commit.commit_time for commit in new],
             "changed_file_count": [len(commit.files) for commit in new],
@@ -162,6 +172,7 @@ def write_commits(
             {
                 "id": row.id,
                 "author_id": author_of[row.commit.author_email],
+                "author_name": row.commit.author_name,
                 "message": row.commit.message,
                 "commit_time": row.commit.commit_time,
                 "changed_file_count": row.changed_file_count + len(missing.get(row.id, ())),
@@ -194,6 +205,7 @@ def _compared(place: int, commit: PreparedCommit, row: _Stored, authors: Mapping
     author_id = row.author_id if commit.author_email is None else authors[commit.author_email]
     differs = (
         author_id != row.author_id
+        or (commit.author_name is not None and commit.author_name != row.author_name)
         or (commit.message is not None and commit.message != row.message)
         or (commit.commit_time is not None and commit.commit_time != row.commit_time)
     )

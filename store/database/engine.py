@@ -229,12 +229,12 @@ class Database(ABC):
     def migrate(self) -> list[str]:
         """Bring the schema up to this code; the names of the migrations that were applied. Safe to race.
 
-        Raises `CannotOpen` when the schema is newer than this code.
+        Raises `CannotOpen` when the schema is newer than this code, or this installation lacks its migrations.
         """
 
     @abstractmethod
     def pending_migrations(self) -> list[str]:
-        """The names of the migrations that the schema lacks. Raises `CannotOpen` when it is newer than this code."""
+        """The names of the migrations that the schema lacks. Raises what `migrate` raises."""
 
     @abstractmethod
     def close(self) -> None:

@@ -27,16 +27,26 @@ FOLDER = Path(__file__).parent.parent / "migrations"
 
 
 def apply(database: peewee.Database, folder: Path) -> list[str]:
-    """Apply what is pending, oldest first, each in a transaction with its own entry in the history."""
+    """Apply what is pending, oldest first, each in a transaction with its own entry in the history.
+
+    Raises `CannotOpen` when the folder has no migrations, or the database has some that it lacks.
+    """
+    _refuse_empty(folder)
     _refuse_newer(database, folder)
     names: list[str] = _Runner(database, str(folder)).up()
     return names
 
 
 def pending(database: peewee.Database, folder: Path) -> list[str]:
-    """The names of what is still to be applied."""
+    """The names of what is still to be applied. Raises what `apply` raises."""
+    _refuse_empty(folder)
     _refuse_newer(database, folder)
     return [entry.name for entry in _Runner(database, str(folder)).status() if entry.applied is None]
+
+
+def has_migrations(folder: Path) -> bool:
+    """Whether there is anything that could be applied."""
+    return any(folder.glob("[0-9]*.py"))
 
 
 @contextmanager
@@ -95,6 +105,12 @@ class _Runner(Runner):  # type: ignore[misc]
         SchemaMigration._meta.set_table_name("schema_migration")
         SchemaMigration.bind(database)
         self.History = SchemaMigration
+
+
+def _refuse_empty(folder: Path) -> None:
+    # A package built without them would serve a database without tables.
+    if not has_migrations(folder):
+        raise CannotOpen(f"This installation is incomplete, it has no migrations in {folder}: install it again.")
 
 
 def _refuse_newer(database: peewee.Database, folder: Path) -> None:

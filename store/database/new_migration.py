@@ -51,7 +51,8 @@ def difference(models: Sequence[type[peewee.Model]], folder: Path) -> Any:
         file = SqliteFile(f"{scratch}/schema.db")
         try:
             with migrations.on_sqlite(file.connect) as database:
-                migrations.apply(database, folder)
+                if migrations.has_migrations(folder):
+                    migrations.apply(database, folder)
                 return diff_models(database, list(models))
         finally:
             file.release()

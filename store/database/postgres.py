@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import peewee
+import psycopg
+
 from store.clock import Clock
 from store.database import migrations
 from store.database.engine import Database, Reader, Transaction, run_effects
+from store.database.failures import CannotOpen
 from store.database.postgres_errors import Remedy
 from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
 from store.database.postgres_transaction import PostgresReader, PostgresSession
@@ -86,7 +90,14 @@ class PostgresDatabase(Database):
     def migrate(self) -> list[str]:
         """See `Database.migrate`."""
         with self._migration_lock(), migrations.on_postgresql(self._pool.dial) as database:
-            return migrations.apply(database, self._migrations_folder)
+            try:
+                return migrations.apply(database, self._migrations_folder)
+            except peewee.DatabaseError as error:
+                refusal = getattr(error, "orig", None)
+                if not isinstance(refusal, psycopg.errors.InsufficientPrivilege):
+                    raise
+                text = refusal.diag.message_primary
+                raise CannotOpen(f"PostgreSQL does not let this user make the tables: {text}.") from error
 
     def pending_migrations(self) -> list[str]:
         """See `Database.pending_migrations`."""

@@ -157,7 +157,7 @@ class Pool:
         try:
             connection = self.dial()
         except (DatabaseDown, DatabaseBusy) as error:
-            raise CannotOpen(f"PostgreSQL cannot be reached at {self._where()}.") from error
+            raise CannotOpen(f"PostgreSQL cannot be reached at {self._where()}: {_why(error)}.") from error
         with connection:
             version = connection.info.server_version // 10000
             encoding = connection.info.parameter_status("server_encoding")
@@ -168,4 +168,15 @@ class Pool:
 
     def _where(self) -> str:
         # Never the URL: it may hold a password.
-        return "/".join(str(self._parameters.get(key) or "") for key in ("host", "dbname"))
+        host, port, name = (str(self._parameters.get(key) or "") for key in ("host", "port", "dbname"))
+        return f"{host}:{port}/{name}" if port else f"{host}/{name}"
+
+
+def _why(error: BaseException) -> str:
+    """What PostgreSQL, or else the system, says of a connection that it refused, in one line; never a secret."""
+    text = str(error.__cause__ or error)
+    for mark in ("FATAL:", "failed: ", "error: "):
+        if mark in text:
+            text = text.rpartition(mark)[2]
+            break
+    return text.strip().partition("\n")[0].rstrip(".")

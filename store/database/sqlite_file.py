@@ -71,7 +71,8 @@ class SqliteFile:
             if query_only:
                 set_pragma(connection, "query_only", "ON", 1)
         except apsw.Error as error:
-            raise CannotOpen(f"{self.path} cannot be opened: {type(error).__name__}.") from error
+            why = "it is no SQLite database" if isinstance(error, apsw.NotADBError) else type(error).__name__
+            raise CannotOpen(f"{self.path} cannot be opened: {why}.") from error
         return connection
 
     def is_the_same(self) -> bool:

@@ -18,9 +18,14 @@ from store.errors import FileNotFound, ReadOutOfRange
 from store.files.models import NO_PROJECT, ReleaseFile
 from store.files.rows import FileRow, select_files
 from store.organizations.lookup import find_organization
-from store.paging import Page, PageRequest, page_of
+from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of, wire_bytes
 from store.releases.lookup import readable_release
 from store.releases.rows import ReleaseRow
+
+_FILE_BYTES: Final = 320
+"""What a file takes on the wire beside its texts, at most: name, uid, digest, tags, lengths, numbers and its time."""
+_HEADER_BYTES: Final = 10
+"""The same of a header."""
 
 _BY_ID: Final = Query(
     select_files().where(ReleaseFile.id == hole(ReleaseFile.id), ReleaseFile.release_id == hole(ReleaseFile.release_id))
@@ -88,7 +93,7 @@ def list_files(
     database: Database, access: Access, *, organization: str, version: str, page: PageRequest
 ) -> Page[FileRow]:
     """A page of the release's files, by file name, then id; those of projects that the caller may not access are
-    left out.
+    left out. A page ends before it passes 1 MiB on the wire: headers alone may take a quarter of that a file.
 
     Raises OrganizationNotFound, ReleaseNotFound.
     """
@@ -108,7 +113,9 @@ def list_files(
             params["file_name"], params["id"] = page.position.key
         return [_row(release, columns) for columns in reader.rows(query, **params)]
 
-    return page_of(database.read(read), page, lambda file: (file.file_name, file.id))
+    found = database.read(read)
+    shown = fitting(page, map(_bytes_of, found), most=PAGE_BYTES)
+    return page_of(found[: shown.limit], shown, lambda file: (file.file_name, file.id))
 
 
 def file_by_id(reader: Reader, release: ReleaseRow, file_id: bytes) -> FileRow | None:
@@ -121,6 +128,13 @@ def file_by_key(reader: Reader, release: ReleaseRow, *, file_name: str, project_
     """The release's file of this name, project (or NO_PROJECT) and dist (or NO_DIST)."""
     columns = reader.row(_BY_KEY, release_id=release.id, file_name=file_name, project_id=project_id, dist=dist)
     return None if columns is None else _row(release, columns)
+
+
+def _bytes_of(file: FileRow) -> int:
+    """What a file takes on the wire, at most."""
+    texts = (file.organization, file.version, file.file_name, file.dist, file.organization, file.project or "")
+    headers = sum(wire_bytes(name, value) + _HEADER_BYTES for name, value in file.headers.items())
+    return _FILE_BYTES + wire_bytes(*texts) + headers
 
 
 def _row(release: ReleaseRow, columns: tuple[Any, ...]) -> FileRow:

@@ -64,13 +64,13 @@ class UploadDraft:
         """Returns when every field holds what it may (behaviour.md, Files). Raises InvalidField."""
         _check_line("header.file_name", self.file_name)
         if not 1 <= len(self.file_name.encode()) <= MAX_NAME_BYTES:
-            raise InvalidField("header.file_name", f"has 1 to {MAX_NAME_BYTES} bytes in UTF-8")
+            raise InvalidField("header.file_name", f"must have 1 to {MAX_NAME_BYTES} bytes in UTF-8")
         if "\\" in self.file_name:
-            raise InvalidField("header.file_name", "has no backslash")
+            raise InvalidField("header.file_name", "must not hold a backslash")
         if self.dist is not None:
             _check_line("header.dist", self.dist)
             if not 1 <= len(self.dist) <= MAX_DIST_CHARS:
-                raise InvalidField("header.dist", f"has 1 to {MAX_DIST_CHARS} characters")
+                raise InvalidField("header.dist", f"must have 1 to {MAX_DIST_CHARS} characters")
         if len(self.headers) > MAX_HEADERS:
             raise InvalidField("header.headers", f"has at most {MAX_HEADERS} entries")
         for name, value in self.headers.items():

@@ -20,6 +20,7 @@ from store.blobs.writing import ContentWriter, Received
 from store.database import Database, Query, Reader, Statement, Transaction, hole, new_id
 from store.errors import (
     AlreadyExists,
+    DatabaseBusy,
     DigestMismatch,
     FailedPrecondition,
     FileExists,
@@ -46,8 +47,12 @@ from store.releases.rows import ReleaseRow
 KEPT_US: Final = 24 * 3600 * 1_000_000
 PURGE_ROWS: Final = 1000
 
-# Raised by the transaction's own function: nothing was committed, so nothing refers to the bytes.
-_NOTHING_KEPT: Final = (NotFound, AlreadyExists, FailedPrecondition, PermissionDenied, InvalidArgument)
+# Raised by the transaction's own function, or by a database that did not come to it: nothing was committed, so nothing
+# refers to the bytes.
+_NOTHING_KEPT: Final = (NotFound, AlreadyExists, FailedPrecondition, PermissionDenied, InvalidArgument, DatabaseBusy)
+
+FINISH_WAIT_SECONDS: Final = 60.0
+"""How long a finished stream waits for its turn to write: its bytes would have to be sent again."""
 
 _PROJECT = Query(
     ProjectSlug.select(ProjectSlug.project_id)
@@ -132,11 +137,13 @@ class FileUpload:
             raise SizeMismatch(expected=announced, actual=self._writer.size_bytes + len(data))
         self._writer.write(data)
 
-    def finish(self, *, size_bytes: int, sha256: bytes) -> UploadedFile:
+    def finish(self, *, size_bytes: int, sha256: bytes, wait_seconds: float | None = None) -> UploadedFile:
         """The file, when every byte and row is on stable storage; size and SHA-256 are those that the sender saw.
 
+        Waits `wait_seconds` (None: as long as allowed) for its turn in the database, and at most 60.
+
         Raises SizeMismatch, DigestMismatch, FileExists, ReleaseNotFound when it was deleted meanwhile,
-        ProjectNotInRelease, RequestIdReused, and what `write` raises.
+        ProjectNotInRelease, RequestIdReused, DatabaseBusy, and what `write` raises.
         """
         received = self._writer.finish()
         self._compare(received, size_bytes, sha256)
@@ -145,6 +152,7 @@ class FileUpload:
         try:
             outcome: tuple[UploadedFile, bool] = self._database.write(
                 partial(_finish, access=self._access, draft=self._draft, begun=self._release, received=received),
+                wait_seconds=FINISH_WAIT_SECONDS if wait_seconds is None else min(wait_seconds, FINISH_WAIT_SECONDS),
                 long=received.chunk_count > MANY_CHUNKS,
             )
         except _NOTHING_KEPT:

@@ -54,6 +54,7 @@ SQLITE = [
         "repository_id" BLOB NOT NULL,
         "key" TEXT NOT NULL,
         "author_id" BLOB,
+        "author_name" TEXT,
         "message" TEXT,
         "commit_time" INTEGER,
         "changed_file_count" INTEGER NOT NULL
@@ -331,6 +332,7 @@ POSTGRESQL = [
         "repository_id" BYTEA NOT NULL,
         "key" TEXT COLLATE "C" NOT NULL,
         "author_id" BYTEA,
+        "author_name" TEXT COLLATE "C",
         "message" TEXT COLLATE "C",
         "commit_time" BIGINT,
         "changed_file_count" BIGINT NOT NULL

@@ -10,12 +10,13 @@ from typing import Any, Final
 from store.access import Access
 from store.access.projects import ProjectRow, projects_to_create_in
 from store.activity.record import record_activities
+from store.commits.busy import turn_to_set
 from store.commits.drafts import CommitDraft
 from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
 from store.commits.replace import replace_commits
 from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, new_id
 from store.database.terms import M
-from store.errors import CommitsBusy, DatabaseBusy, InvalidField, LockTimeout, ProjectForbidden
+from store.errors import DatabaseBusy, InvalidField, ProjectForbidden
 from store.organizations.lookup import OrganizationRow, find_organization
 from store.releases.details import NOTHING, ReleaseDetails, release_details
 from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, current_release, forbidden_projects
@@ -131,15 +132,19 @@ def create_release(
     organization_slug: str,
     draft: ReleaseDraft,
     terms: Terms[CreatedRelease, M] = PLAIN,
+    *,
+    wait_seconds: float | None = None,
 ) -> M:
     """Create the release with its projects and commits, or attach projects to the one of that version; all or nothing.
 
     An existing release keeps its ref, url, owner, release_time and user agent; its status changes when one is given,
     its commits are replaced when some are given. A new release needs a project; an existing one may be sent without.
+    With commits it waits as `set_commits` does for others that set some, `wait_seconds` long and at most 10 s.
 
     Raises `OrganizationNotFound`; `ProjectForbidden` for projects that the caller is no member of, and for an existing
     release with projects that it may not access; `InvalidVersion`; `InvalidField` for a new release without a project
-    and for more than 100 projects; `CommitsBusy` when others set commits of the release for as long as it may wait.
+    and for more than 100 projects; `CommitsBusy` when others set commits of the release, or of its repositories,
+    for as long as it may wait.
     """
     check_version(draft.version)
     version = parse_version(draft.version)
@@ -148,10 +153,13 @@ def create_release(
     # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
     organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
     prepared = prepare_commits(draft.commits, fallback_repository=fallback_repository(organization.id))
-    try:
-        return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, prepared), terms, long=True)
-    except LockTimeout:
-        raise CommitsBusy(organization.slug, draft.version) from None
+    with turn_to_set(organization, draft.version, prepared.repositories, wait_seconds=wait_seconds) as left_seconds:
+        return db.write(
+            lambda tx: _create(tx, access, organization_slug, draft, version, prepared),
+            terms,
+            wait_seconds=left_seconds,
+            long=True,
+        )
 
 
 def _create(

@@ -6,7 +6,7 @@ no longer than the page, then merged. Releases of every project are read from th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import product
 from operator import add
@@ -18,8 +18,8 @@ from store.access import Access
 from store.access.projects import projects_to_list
 from store.database import Database, Query, Reader, hole, query_shape
 from store.organizations.lookup import OrganizationRow, find_organization
-from store.paging import Page, PageRequest, page_of
-from store.releases.details import ReleaseDetails, details_of
+from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of
+from store.releases.details import ReleaseDetails, details_of, wire_bytes_of
 from store.releases.lookup import with_projects
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import RELEASE_COLUMNS, ReleaseStatus
@@ -27,6 +27,10 @@ from store.releases.rows import RELEASE_COLUMNS, ReleaseStatus
 # Index ranges merged by one query; a caller of more projects takes several. SQLite allows 500, planning 32 is cheap.
 _MOST_RANGES: Final = 32
 _RANGE_COUNTS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+# How many releases of a page are read together: with all that is in them they may be large.
+_BASIC_AT_ONCE: Final = 500
+_FULL_AT_ONCE: Final = 64
 
 _LATEST: Final = (2**63 - 1, b"\xff" * 16)
 # By name: fields have an == of their own.
@@ -49,7 +53,8 @@ def list_releases(
     """A page of releases, newest create_time first; each once, in however many of the projects it is.
 
     `projects` are slugs; none: the projects that the caller is a member of; `every_project`: all that it may access.
-    `statuses`: only releases with one of these; none: open ones. `contents` reads what is in each, too.
+    `statuses`: only releases with one of these; none: open ones. `contents` reads what is in each, too. A page ends
+    before it passes 1 MiB on the wire: the message of a last commit alone may take a quarter of that.
 
     Raises `OrganizationNotFound`, `ProjectForbidden`.
     """
@@ -63,16 +68,34 @@ def list_releases(
             found = _of_every_project(reader, organization, wanted, page)
         else:
             found = _of_projects(reader, sorted(chosen.ids), wanted, page)
-        shown = page_of(found, page, _key)
-        releases = with_projects(reader, organization, shown.items)
-        items = details_of(reader, releases) if contents else [ReleaseDetails(release, None) for release in releases]
-        return Page(tuple(items), shown.next, shown.previous)
+        details: dict[bytes, ReleaseDetails] = {}
+        fits = fitting(page, _weights(reader, organization, found, details, contents=contents), most=PAGE_BYTES)
+        shown = page_of(found[: fits.limit], fits, _key)
+        return Page(tuple(details[columns[_ID]] for columns in shown.items), shown.next, shown.previous)
 
     return db.read(read)
 
 
 def _key(columns: tuple[Any, ...]) -> tuple[int, bytes]:
     return columns[_CREATE_TIME], columns[_ID]
+
+
+def _weights(
+    reader: Reader,
+    organization: OrganizationRow,
+    rows: Sequence[tuple[Any, ...]],
+    details: dict[bytes, ReleaseDetails],
+    *,
+    contents: bool,
+) -> Iterator[int]:
+    """The bytes of each release on the wire; puts what is known of it into `details`, as far as it is asked for."""
+    at_once = _FULL_AT_ONCE if contents else _BASIC_AT_ONCE
+    for start in range(0, len(rows), at_once):
+        releases = with_projects(reader, organization, rows[start : start + at_once])
+        some = details_of(reader, releases) if contents else [ReleaseDetails(release, None) for release in releases]
+        for item in some:
+            details[item.release.id] = item
+            yield wire_bytes_of(item)
 
 
 def _of_every_project(

@@ -55,6 +55,21 @@ def test_reflection_describes_every_method_and_its_messages(grpcurl: Grpcurl, se
         assert grpcurl("describe", message, token=None).exit_code == 0, message
 
 
+def test_reflection_describes_a_single_method(grpcurl: Grpcurl) -> None:
+    described = grpcurl("describe", f"{RELEASES}.CreateRelease", token=None)
+
+    assert described.exit_code == 0, described.err
+    assert "rpc CreateRelease ( .releaseregistry.v1.CreateReleaseRequest )" in described.out
+
+
+@pytest.mark.parametrize("word", [f"{RELEASES}.CreateNothing", "releaseregistry.v1.Nothing.Create", "Nothing"])
+def test_reflection_does_not_know_what_is_not_there(grpcurl: Grpcurl, word: str) -> None:
+    described = grpcurl("describe", word, token=None)
+
+    assert described.exit_code != 0
+    assert "Symbol not found" in described.err
+
+
 def test_reflection_shows_the_scope_that_a_method_needs(grpcurl: Grpcurl) -> None:
     described = grpcurl("describe", RELEASES, token=None)
 

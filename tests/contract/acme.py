@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from store.access import Access
-from store.access.scopes import SCOPES
 from store.activity.models import Activity
-from store.database import Database, new_id
-from store.organizations.organizations import OrganizationDraft, create_organization
-from store.organizations.projects import ProjectDraft, ProjectInOrganization, create_project
+from store.database import Database
+from store.organizations.lookup import ProjectDetails
 from store.releases.create import CreatedRelease, ReleaseDraft, create_release
 from store.releases.models import ReleaseProject
-
-OPERATOR = Access(new_id(), None, SCOPES, all_projects=True, project_ids=frozenset(), caller="operator")
+from tests.contract.callers import member_of, member_of_all, new_organization, new_project
 
 
 class Acme:
@@ -23,22 +20,22 @@ class Acme:
     def __init__(self, db: Database, *projects: str, slug: str = "acme", open_membership: bool = False) -> None:
         self.db = db
         self.slug = slug
-        draft = OrganizationDraft(slug, open_membership=open_membership)
-        self.id: bytes = create_organization(db, draft).id
+        self.organization = new_organization(db, slug, open_membership=open_membership)
+        self.id = self.organization.id
         self.projects: dict[str, bytes] = {}
+        self._details: dict[str, ProjectDetails] = {}
         for project in projects:
             self.add_project(project)
-        self.everybody = Access(new_id(), self.id, SCOPES, all_projects=True, project_ids=frozenset(), caller="ci")
+        self.everybody = member_of_all(self.organization)
 
     def add_project(self, slug: str) -> bytes:
-        created: ProjectInOrganization = create_project(self.db, OPERATOR, self.slug, ProjectDraft(slug))
-        self.projects[slug] = created[1].id
+        self._details[slug] = new_project(self.db, self.organization, slug)
+        self.projects[slug] = self._details[slug].id
         return self.projects[slug]
 
     def member_of(self, *projects: str) -> Access:
         """A caller that is a member of just these projects."""
-        ids = frozenset(self.projects[project] for project in projects)
-        return Access(new_id(), self.id, SCOPES, all_projects=False, project_ids=ids, caller="ci")
+        return member_of(self.organization, *(self._details[project] for project in projects))
 
     def release(self, version: str, *projects: str, access: Access | None = None, **fields: Any) -> CreatedRelease:
         """Create the release, by a caller who may do everything unless `access` says who."""

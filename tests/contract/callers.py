@@ -1,15 +1,16 @@
-"""Who calls the store in these tests, and an organization to call it about."""
+"""Who calls the store in these tests, what they call it about, and calls at the same time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from contextlib import contextmanager
+from threading import Barrier, Event
 from typing import TypeVar
 
 from store.access import Access
 from store.access.scopes import SCOPES
-from store.database import Database, new_id
+from store.database import Database, QueryEvent, new_id
 from store.organizations.lookup import OrganizationRow, ProjectDetails
 from store.organizations.organizations import OrganizationDraft, create_organization
 from store.organizations.projects import ProjectDraft, ProjectInOrganization, create_project
@@ -64,6 +65,23 @@ def at_once(count: int, call: Callable[[int], T]) -> list[T | Exception]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+@contextmanager
+def held_at(db: Database, start: str) -> Iterator[Event]:
+    """Holds whoever is the first to execute a statement that starts so, until the block ends; the event tells it."""
+    held, go_on = Event(), Event()
+
+    def hold(event: QueryEvent) -> None:
+        if event.sql.startswith(start) and not held.is_set():
+            held.set()
+            go_on.wait(30)
+
+    db.hooks.append(hold)
+    try:
+        yield held
+    finally:
+        go_on.set()
 
 
 def errors_in(outcomes: Sequence[object]) -> list[Exception]:

@@ -18,7 +18,7 @@ from store.blobs.blobs import open_blobs
 from store.blobs.local import BlobFolderRefused, LocalPacks
 from store.blobs.models import Chunk, Content, Pack
 from store.database import CannotOpen, Database, new_id
-from store.errors import BlobsDown, ChunkLost, DatabaseDown, ReadOnly, StorageFull
+from store.errors import BlobsDown, ChunkLost, DatabaseBusy, DatabaseDown, ReadOnly, StorageFull
 from store.files.models import ReleaseFile, Upload
 from tests.contract.shelf import Shelf, content_of
 
@@ -199,6 +199,24 @@ def test_bytes_stay_when_it_is_unknown_whether_their_rows_were_committed(
     again = shelf.send(content, draft)
     assert again.created
     assert shelf.download(again.file) == content
+
+
+def test_an_upload_that_does_not_get_its_turn_in_the_database_leaves_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    def never_its_turn(*_: Any, wait_seconds: float, **__: Any) -> Any:
+        waits.append(wait_seconds)
+        raise DatabaseBusy
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shelf.db, "write", never_its_turn)
+        with pytest.raises(DatabaseBusy):
+            shelf.send(content_of(MIB), shelf.draft())
+
+    assert waits == [60.0]
+    shelf.assert_nothing_kept()
 
 
 def test_packs_that_a_dead_process_left_are_removed_and_a_living_ones_stay(shelf: Shelf) -> None:

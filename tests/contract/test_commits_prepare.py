@@ -57,7 +57,7 @@ def test_one_commit_sent_twice_is_one_at_its_newest_place_with_all_its_files() -
     first = result.commits[0]
     assert first.commit_time == 3
     assert first.message == "older words"
-    assert first.author_email == "ann@localhost"
+    assert (first.author_name, first.author_email) == ("Ann", "ann@localhost")
     assert first.files == {"x": DELETED, "y": ADDED, "z": MODIFIED}
 
 
@@ -103,6 +103,17 @@ def test_an_author_has_the_name_that_the_newest_commit_says() -> None:
         CommitDraft("c", commit_time=3, author_email="ann@example.com"),
     )
     assert result.authors == {"ann@example.com": "New Name"}
+
+
+def test_a_commit_has_the_name_that_it_says_itself() -> None:
+    result = prepared(
+        CommitDraft("a", author_name="Old Name", author_email="ann@example.com"),
+        CommitDraft("b", author_name="New Name", author_email="ann@example.com"),
+        CommitDraft("c", author_name="  ", author_email="ann@example.com"),
+        CommitDraft("d", author_email="ann@example.com"),
+        CommitDraft("e", author_name="Ann"),
+    )
+    assert [commit.author_name for commit in result.commits] == ["Old Name", "New Name", None, None, "Ann"]
 
 
 def test_repositories_and_authors_come_in_order() -> None:

@@ -31,6 +31,7 @@ from store.paging import PageRequest
 from store.releases.details import ReleaseDetails
 from store.releases.read import get_release
 from tests.contract.acme import Acme
+from tests.contract.callers import held_at
 
 VERSION = "app@1.0.0"
 
@@ -143,20 +144,23 @@ def test_a_bare_id_erases_nothing_that_is_stored(acme: Acme) -> None:
 
 
 @pytest.mark.parametrize(
-    "said, message, time, email",
+    "said, message, time, author",
     [
-        (CommitDraft("a", "r", message="new"), "new", 5, "ann@x"),
-        (CommitDraft("a", "r", commit_time=6), "old", 6, "ann@x"),
-        (CommitDraft("a", "r", author_email="bob@x"), "old", 5, "bob@x"),
+        (CommitDraft("a", "r", message="new"), "new", 5, ("Ann", "ann@x")),
+        (CommitDraft("a", "r", commit_time=6), "old", 6, ("Ann", "ann@x")),
+        (CommitDraft("a", "r", author_email="bob@x"), "old", 5, ("Ann", "bob@x")),
+        (CommitDraft("a", "r", "Ann Lee", "ann@x"), "old", 5, ("Ann Lee", "ann@x")),
+        (CommitDraft("a", "r", " ", "ann@x"), "old", 5, ("Ann", "ann@x")),
     ],
 )
 def test_of_a_known_commit_just_what_is_said_changes(
-    acme: Acme, said: CommitDraft, message: str, time: int, email: str
+    acme: Acme, said: CommitDraft, message: str, time: int, author: tuple[str, str]
 ) -> None:
     set_to(acme, CommitDraft("a", "r", "Ann", "ann@x", "old", 5))
     set_to(acme, said)
     (commit,) = listed(acme)
-    assert (commit.message, commit.commit_time, commit.author_email) == (message, time, email)
+    assert (commit.message, commit.commit_time) == (message, time)
+    assert (commit.author_name, commit.author_email) == author
 
 
 def test_files_add_up_and_the_type_of_a_known_one_stays(acme: Acme) -> None:
@@ -221,6 +225,29 @@ def test_a_name_that_differs_replaces_the_stored_one_and_no_name_leaves_it(acme:
     set_to(acme, CommitDraft("c", "r", None, "ann@x"))
     authors = acme.db.read(lambda reader: reader.fetch(CommitAuthor.select()))
     assert [(author.email, author.display_name) for author in authors] == [("ann@x", "Ann Lee")]
+
+
+def test_each_commit_keeps_the_name_of_its_author_that_it_says_itself(acme: Acme) -> None:
+    older = CommitDraft("a", "r", "Ann", "ann@x", commit_time=1)
+    details = set_to(acme, older, CommitDraft("b", "r", "Ann Lee", "ann@x", commit_time=2))
+    assert [commit.author_name for commit in listed(acme)] == ["Ann Lee", "Ann"]
+    assert details.contents is not None
+    assert details.contents.authors == (AuthorRow("Ann Lee", "ann@x"),)
+    acme.release("app@0.9.0", "web")
+    before = set_to(acme, older, version="app@0.9.0")
+    assert before.contents is not None
+    assert before.contents.last_commit is not None
+    assert before.contents.last_commit.author_name == "Ann"
+    assert before.contents.authors == (AuthorRow("Ann", "ann@x"),), "the name that was said last"
+    assert [commit.author_name for commit in listed(acme)] == ["Ann Lee", "Ann"]
+
+
+def test_a_commit_that_says_no_name_has_none_though_its_author_has(acme: Acme) -> None:
+    set_to(acme, CommitDraft("a", "r", "Ann", "ann@x"), CommitDraft("b", "r", None, "ann@x"))
+    assert [(commit.author_name, commit.author_email) for commit in listed(acme)] == [
+        ("Ann", "ann@x"),
+        (None, "ann@x"),
+    ]
 
 
 def test_a_commit_belongs_to_the_active_repository_of_its_name(acme: Acme) -> None:
@@ -347,46 +374,24 @@ def test_parallel_calls_for_releases_of_one_repository_store_each_commit_once(ac
 
 
 def test_a_call_that_waits_as_long_as_it_may_is_told_that_the_release_is_busy(acme: Acme) -> None:
-    held, go_on = threading.Event(), threading.Event()
-
-    def slow(event: QueryEvent) -> None:
-        if "release_commit" in event.sql and event.sql.startswith("INSERT") and not held.is_set():
-            held.set()
-            go_on.wait(30)
-
-    acme.db.hooks.append(slow)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
         first = pool.submit(set_to, acme, CommitDraft("a"))
         assert held.wait(30)
-        try:
-            with pytest.raises(CommitsBusy) as busy:
-                set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b")], wait_seconds=0.05)
-        finally:
-            go_on.set()
-        first.result(30)
+        with pytest.raises(CommitsBusy) as busy:
+            set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b")], wait_seconds=0.05)
+    first.result(30)
     assert busy.value.retry_after_seconds
     assert busy.value.metadata == {"name": f"organizations/acme/releases/{VERSION}"}
     assert keys(acme) == ["a"]
 
 
 def test_those_who_wait_for_a_release_leave_the_database_to_everybody_else(acme: Acme) -> None:
-    held, go_on = threading.Event(), threading.Event()
-
-    def slow(event: QueryEvent) -> None:
-        if "release_commit" in event.sql and event.sql.startswith("INSERT") and not held.is_set():
-            held.set()
-            go_on.wait(30)
-
-    acme.db.hooks.append(slow)
-    with ThreadPoolExecutor(13) as pool:
+    with ThreadPoolExecutor(13) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
         calls = [pool.submit(set_to, acme, CommitDraft("a"))]
         assert held.wait(30)
         calls += [pool.submit(set_to, acme, CommitDraft(f"b{number}")) for number in range(12)]
-        try:
-            assert get_release(acme.db, acme.everybody, "acme", VERSION).release.commit_count == 0
-        finally:
-            go_on.set()
-        assert [call.result(30).release.commit_count for call in calls] == [1] * 13
+        assert get_release(acme.db, acme.everybody, "acme", VERSION).release.commit_count == 0
+    assert [call.result(30).release.commit_count for call in calls] == [1] * 13
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # an SQLite database has one process

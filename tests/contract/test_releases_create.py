@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from store.commits.drafts import CommitDraft
+from store.commits.set import set_commits
 from store.database import Database, Terms
-from store.errors import InvalidArgument, InvalidField, OrganizationNotFound, ProjectForbidden, ReleaseNotFound
+from store.errors import (
+    CommitsBusy,
+    InvalidArgument,
+    InvalidField,
+    OrganizationNotFound,
+    ProjectForbidden,
+    ReleaseNotFound,
+)
 from store.organizations.projects import ProjectChanges, update_project
 from store.releases.create import CreatedRelease, CreateOutcome, ReleaseDraft, create_release
 from store.releases.models import Release
 from store.releases.read import get_release
 from store.releases.rows import ReleaseStatus
 from tests.clocks import START_US, ManualClock
-from tests.contract.acme import OPERATOR, Acme
+from tests.contract.acme import Acme
+from tests.contract.callers import OPERATOR, held_at
 
 
 @pytest.fixture
@@ -230,6 +240,36 @@ def test_commits_are_set_with_the_release(acme: Acme) -> None:
     assert (created.details.release.commit_count, contents.last_commit.key) == (2, "b")
     assert [row.commit_count for row in acme.rows_in_projects(created.details.release.id)] == [2]
     assert "commits_set" in [kind for kind, _, _ in acme.activities("web")]
+
+
+def test_a_create_with_commits_that_waits_as_long_as_it_may_is_told_that_they_are_busy(acme: Acme) -> None:
+    acme.release("1.0.0", "web")
+    with ThreadPoolExecutor(1) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
+        first = pool.submit(acme.release, "1.0.0", commits=(CommitDraft("a", "shared"),))
+        assert held.wait(30)
+        for version in ("1.0.0", "2.0.0"):  # the same release, and one whose repository is the same
+            draft = ReleaseDraft(version, projects=("web",), commits=(CommitDraft("b", "shared"),))
+            with pytest.raises(CommitsBusy) as busy:
+                create_release(acme.db, acme.everybody, "acme", draft, wait_seconds=0.05)
+            assert busy.value.metadata == {"name": f"organizations/acme/releases/{version}"}
+        with pytest.raises(CommitsBusy):
+            set_commits(acme.db, acme.everybody, "acme", "1.0.0", [CommitDraft("b")], wait_seconds=0.05)
+    first.result(30)
+    with pytest.raises(ReleaseNotFound):
+        get_release(acme.db, acme.everybody, "acme", "2.0.0")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # an SQLite database has one process
+def test_a_create_whose_repository_another_process_holds_is_told_that_it_is_busy(acme: Acme, database_url: str) -> None:
+    acme.release("1.0.0", "web", commits=(CommitDraft("a", "shared"),))
+    draft = ReleaseDraft("2.0.0", projects=("web",), commits=(CommitDraft("b", "shared"),))
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT 1 FROM repository FOR UPDATE")
+        with pytest.raises(CommitsBusy):
+            create_release(acme.db, acme.everybody, "acme", draft, wait_seconds=0.2)
+        other.rollback()
+    created: CreatedRelease = create_release(acme.db, acme.everybody, "acme", draft)
+    assert created.outcome is CreateOutcome.CREATED
 
 
 def test_no_commits_leave_those_of_the_release_alone(acme: Acme) -> None:

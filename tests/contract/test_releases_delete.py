@@ -21,7 +21,8 @@ from store.releases.drain import drain_deleted_releases
 from store.releases.list import list_releases
 from store.releases.models import DrainingRelease, Release, ReleaseProject
 from store.releases.read import get_release
-from tests.contract.acme import OPERATOR, Acme
+from tests.contract.acme import Acme
+from tests.contract.callers import OPERATOR
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from store.releases.details import ReleaseDetails
 from store.releases.list import list_releases
 from store.releases.rows import ReleaseStatus
 from tests.clocks import ManualClock
-from tests.contract.acme import OPERATOR, Acme
+from tests.contract.acme import Acme
+from tests.contract.callers import OPERATOR
 
 
 @pytest.fixture

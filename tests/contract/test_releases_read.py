@@ -12,7 +12,8 @@ from store.releases.details import ReleaseDetails
 from store.releases.read import get_previous_release, get_release
 from store.releases.rows import ReleaseStatus
 from tests.clocks import START_US, ManualClock
-from tests.contract.acme import OPERATOR, Acme
+from tests.contract.acme import Acme
+from tests.contract.callers import OPERATOR
 
 
 @pytest.fixture

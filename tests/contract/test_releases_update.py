@@ -14,7 +14,8 @@ from store.releases.read import get_release
 from store.releases.rows import ReleaseRow, ReleaseStatus
 from store.releases.update import ReleaseChanges, update_release
 from tests.clocks import START_US, ManualClock
-from tests.contract.acme import OPERATOR, Acme
+from tests.contract.acme import Acme
+from tests.contract.callers import OPERATOR
 
 
 @pytest.fixture

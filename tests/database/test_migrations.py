@@ -105,11 +105,28 @@ def test_a_schema_newer_than_the_code_is_refused(empty_url: str, tmp_path: Path)
         pass
     older = tmp_path / "older"
     older.mkdir()
+    (older / "0000_before.py").write_text("def up(migrator, db):\n    pass\n")
     database = open_database(empty_url, migrations_folder=older)
     try:
         for call in (database.migrate, database.pending_migrations):
             with pytest.raises(CannotOpen, match="0001_things"):
                 call()
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_program_without_migrations_does_not_start(empty_url: str, tmp_path: Path, exists: bool) -> None:
+    """A package built without them would serve a database without tables."""
+    folder = tmp_path / "migrations"
+    if exists:
+        folder.mkdir()
+    database = open_database(empty_url, migrations_folder=folder)
+    try:
+        for call in (database.migrate, database.pending_migrations):
+            with pytest.raises(CannotOpen, match="no migrations") as refused:
+                call()
+            assert "\n" not in str(refused.value)
     finally:
         database.close()
 

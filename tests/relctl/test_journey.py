@@ -14,11 +14,12 @@ from tests.rpc.wire import Served
 
 
 def history(repository: Repository) -> None:
-    """A history with what is hard: merges, renames, odd paths, odd messages, equal times."""
+    """A history with what is hard: merges, renames, odd paths, odd messages, equal times, changed names."""
     repository.git("remote", "add", "origin", "git@example.com:acme/web.git")
     for number in range(20):
         repository.write(f"file {number}", "content\n" * number)
-        repository.commit(f"number {number}\n\nwith a body\n", GIT_AUTHOR_EMAIL=f"A{number % 3}@Example.com")
+        author = {"GIT_AUTHOR_EMAIL": f"A{number % 3}@Example.com", "GIT_AUTHOR_NAME": f"Name {number % 5}"}
+        repository.commit(f"number {number}\n\nwith a body\n", **author)
     repository.git("switch", "--quiet", "--create", "side")
     repository.write("line\nbreak", "a")
     repository.write("ümläut/日本語", "b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_the_file_alone_is_enough(
 
 
 @pytest.mark.parametrize(
-    "text", ['sevrer = "x"', "server = 5", 'tls = "yes"', "timeout = true", "no toml", "[server]\nx = 1"]
+    "text", ['sevrer = "x"', "server = 5", 'tls = "yes"', "timeout = true", "timeout = 0", "no toml", "[server]\nx = 1"]
 )
 def test_a_file_with_something_else_in_it_is_wrong_usage(relctl: Relctl, config: Path, text: str) -> None:
     config.write_text(text)
@@ -168,9 +169,10 @@ def test_a_server_with_a_certificate_is_reached_when_its_issuer_is_trusted(
     with served(sqlite, clock, tmp_path, tls_certificate=chain, tls_key=key) as server:
         ctl = relctl.at(server)
         assert ctl.json("--tls-ca", trusted, "whoami")[0]["organization"] == ""
-        # A process of its own: what gRPC writes to stderr is settled when it is first used.
+        # A process of its own: what gRPC writes to stderr is settled when it is imported.
         command = [sys.executable, "-m", "relctl", "--tls", "whoami", "--timeout", "5"]
-        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+        refused = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert (refused.returncode, refused.stdout) == (5, "")
         assert refused.stderr.startswith("relctl: UNAVAILABLE: cannot reach the server")
         assert len(refused.stderr.splitlines()) == 1
@@ -179,3 +181,7 @@ def test_a_server_with_a_certificate_is_reached_when_its_issuer_is_trusted(
 
 def test_json_may_be_asked_for_in_front_of_the_command_or_behind(ctl: Relctl) -> None:
     assert json.loads(ctl.ok("--json", "whoami").out) == json.loads(ctl.ok("whoami", "--json").out)
+
+
+def test_a_port_that_is_none_is_a_problem_on_this_side(relctl: Relctl) -> None:
+    assert "99999" in relctl.fails(6, "LOCAL", "--server", "127.0.0.1:99999", "whoami")

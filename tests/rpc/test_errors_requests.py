@@ -72,6 +72,23 @@ def test_unknown_fields_are_ignored(edge: Served) -> None:
     call_with_bytes(edge, whoami, b"\xfa\x7f\x03abc")
 
 
+def test_unknown_fields_make_no_other_request(edge: Served) -> None:
+    request_id = str(uuid.uuid4())
+    organization = organizations_pb2.Organization(slug="acme")
+    create = organizations_pb2.CreateOrganizationRequest(organization=organization, request_id=request_id)
+    method = next(method for method in METHODS if method.name == "CreateOrganization")
+    call_with_bytes(edge, method, create.SerializeToString())
+    call_with_bytes(edge, method, create.SerializeToString() + b"\xfa\x7f\x03abc")
+
+    edge.make_organization("beta")
+    first = edge.organizations.ListOrganizations(
+        organizations_pb2.ListOrganizationsRequest(page_size=1), metadata=edge.operator
+    )
+    next_page = organizations_pb2.ListOrganizationsRequest(page_token=first.next_page_token)
+    method = next(method for method in METHODS if method.name == "ListOrganizations")
+    call_with_bytes(edge, method, next_page.SerializeToString() + b"\xfa\x7f\x03abc")
+
+
 def test_undecodable_bytes_in_the_middle_of_a_stream_are_refused(edge: Served) -> None:
     edge.make_organization("acme", projects=["web"])
     edge.make_release(PARENT, "app@1.0.0", "web")

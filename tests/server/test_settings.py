@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from server.settings import TABLE, Settings, SettingWrong, is_loopback, markdown, read_settings
 
@@ -122,9 +123,25 @@ def test_plain_text_beyond_loopback_is_refused_unless_allowed(tmp_path: Path, li
         read_settings((), {"RELEASES_LISTEN": listen})
     read_settings((), {"RELEASES_LISTEN": listen, "RELEASES_ALLOW_PLAIN_TEXT": "yes"})
     pem = tmp_path / "pem"
-    pem.write_text("x")
+    trustme.CA().issue_cert("registry.example.com").private_key_and_cert_chain_pem.write_to_path(pem)
     tls = {"RELEASES_TLS_CERTIFICATE": str(pem), "RELEASES_TLS_KEY": str(pem)}
     read_settings((), {"RELEASES_LISTEN": listen, **tls})
+
+
+def test_a_certificate_and_a_key_that_are_no_pair_are_refused(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate, key = tmp_path / "server.crt", tmp_path / "server.key"
+    authority.issue_cert("localhost").cert_chain_pems[0].write_to_path(certificate)
+    authority.issue_cert("localhost").private_key_pem.write_to_path(key)
+    for wrong in (key, certificate):
+        with pytest.raises(SettingWrong, match="are no pair"):
+            read_settings((), {"RELEASES_TLS_CERTIFICATE": str(certificate), "RELEASES_TLS_KEY": str(wrong)})
+
+
+def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingWrong, match="must be a folder"):
+        read_settings((), {"RELEASES_DATA": str(tmp_path / "file")})
 
 
 def test_loopback_is_known_by_its_addresses_and_its_name() -> None:
