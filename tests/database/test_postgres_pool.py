@@ -105,6 +105,7 @@ def test_opening_what_is_not_there_is_one_line_without_the_password() -> None:
     with pytest.raises(CannotOpen, match="cannot be reached") as refused:
         open_database("postgresql://someone:hunter2@/x?host=/nowhere")
     assert "hunter2" not in str(refused.value)
+    assert "No such file or directory" in str(refused.value)
     with pytest.raises(CannotOpen, match="malformed"):
         open_database("postgresql://someone:hunter2%zz@host/x")
 
@@ -158,3 +159,17 @@ def test_every_transaction_has_its_timeouts(postgres_things: Database) -> None:
     reading = postgres_things.read(settings)
     assert reading[0::2] == ["15s", "10s"]
     assert reading[3] == "repeatable read"
+
+
+def test_what_postgresql_refuses_is_told(postgres_server: PostgresServer) -> None:
+    with pytest.raises(CannotOpen, match='database "nowhere" does not exist'):
+        open_database(postgres_server.url("nowhere"))
+    with postgres_server.fresh_database() as url, postgres_server.admin() as connection:
+        connection.execute("CREATE ROLE guest LOGIN")
+        database = open_database(url.replace("postgres@", "guest@"))
+        try:
+            with pytest.raises(CannotOpen, match="does not let this user make the tables"):
+                database.migrate()
+        finally:
+            database.close()
+            connection.execute("DROP ROLE guest")

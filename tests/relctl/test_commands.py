@@ -74,7 +74,8 @@ def test_creating_a_release_tells_whether_it_was_there(ctl: Relctl) -> None:
 
 
 def test_checking_a_release_creates_none(ctl: Relctl) -> None:
-    ctl.ok("release", "create", "app@2", "--project", "web", "--validate-only")
+    said = ctl.ok("release", "create", "app@2", "--project", "web", "--validate-only").out
+    assert "release app@2 would be created (only checked, nothing was changed)" in said
     ctl.fails(3, "RELEASE_NOT_FOUND", "release", "get", "app@2")
 
 
@@ -188,6 +189,17 @@ def test_a_file_that_holds_no_commits_is_a_problem_on_this_side(ctl: Relctl, tmp
     assert "does not hold commits" in ctl.fails(6, "LOCAL", "release", "set-commits", "app@1.0.0", "--file", source)
 
 
+@pytest.mark.parametrize("text", ["", "\n", "[]"])
+def test_an_empty_file_detaches_no_commits(ctl: Relctl, tmp_path: Path, text: str) -> None:
+    source = tmp_path / "commits.json"
+    source.write_text('{"id": "c0"}')
+    said = ctl.ok("release", "set-commits", "app@1.0.0", "--file", source).out
+    assert said == "release app@1.0.0 has 1 commit by 0 authors\n"
+    source.write_text(text)
+    assert "--clear" in ctl.fails(6, "LOCAL", "release", "set-commits", "app@1.0.0", "--file", source)
+    assert len(ctl.json("commits", "app@1.0.0")) == 1
+
+
 def test_commits_of_a_range_are_set(ctl: Relctl, repository: Repository) -> None:
     ids = [repository.commit(str(number)) for number in range(4)]
     where = ("--git", repository.folder, "--repository", "acme/web")
@@ -281,6 +293,18 @@ def test_the_same_file_again_is_no_error_and_another_under_its_name_is(ctl: Relc
     assert "was there before" in ctl.ok("files", "upload", "app@1.0.0", source).out
     source.write_text("two")
     ctl.fails(1, "FILE_EXISTS", "files", "upload", "app@1.0.0", source)
+
+
+def test_an_empty_name_of_a_file_is_wrong_usage(ctl: Relctl, tmp_path: Path) -> None:
+    source = tmp_path / "app.js"
+    source.touch()
+    ctl.fails(2, "USAGE", "files", "upload", "app@1.0.0", source, "--name", "")
+
+
+def test_examples_in_a_help_stand_as_they_were_written(relctl: Relctl) -> None:
+    told = relctl.ok("token", "create", "--help").out
+    assert "\n  Examples:\n    relctl token create ci" in told
+    assert "\\b" not in told
 
 
 def test_a_download_replaces_only_what_it_is_told_to(

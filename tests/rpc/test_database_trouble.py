@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from releaseregistry.v1 import organizations_pb2, tokens_pb2
 
@@ -23,7 +23,7 @@ def test_a_write_that_does_not_get_its_turn_is_told_busy_and_changes_nothing(ser
 
     create = organizations_pb2.CreateOrganizationRequest(organization=organizations_pb2.Organization(slug="acme"))
     with ThreadPoolExecutor(1) as other:
-        holding = other.submit(server.database.write, hold)
+        holding: Future[None] = other.submit(server.database.write, hold)
         assert begun.wait(60)
         try:
             with raises_reason("DATABASE_BUSY", "UNAVAILABLE") as refusal:

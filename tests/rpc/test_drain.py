@@ -162,6 +162,9 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
         ((), {"RELEASES_BOOTSTRAP_TOKEN": "short"}, "RELEASES_BOOTSTRAP_TOKEN"),
         (("--nothing",), {}, "unrecognized arguments: --nothing"),
         (("bake",), {}, "'bake' is no command"),
+        (("settings", "extra"), {}, "'settings extra' is no command"),
+        (("token", "create", "--name", "x" * 201), {}, "--name must have 1 to 200 characters"),
+        (("token", "create", "--nam", "x"), {}, "`release-server token create --help` tells the flags"),
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_code_78(

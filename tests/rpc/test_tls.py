@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def test_a_key_of_another_certificate_is_refused_at_start(
     pair = issued(authority, tmp_path, "127.0.0.1")
     other = tmp_path / "other.key"
     other.write_bytes(authority.issue_cert("127.0.0.1").private_key_pem.bytes())
-    settings = settings_of(tmp_path, tls_certificate=pair["tls_certificate"], tls_key=other)
+    # Settings are checked when they are read; the files may change until they are used.
+    settings = replace(settings_of(tmp_path, **pair), tls_key=other)
     settings.data.mkdir()
     ensure_operator_token(sqlite, OPERATOR_TOKEN)
     server = assembled(settings, sqlite)

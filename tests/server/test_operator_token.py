@@ -9,7 +9,7 @@ import pytest
 from server import operator_token
 from server.operator_token import keep_operator_token
 from store.access.credentials import authenticate
-from store.database import Database
+from store.database import CannotOpen, Database
 from store.errors import CredentialsInvalid, InvalidField
 
 
@@ -51,6 +51,13 @@ def test_a_second_bootstrap_token_changes_nothing(database: Database, file: Path
     keep_operator_token(database, file, bootstrap_token="the-operators-next-choice")
     assert works(database, "the-operators-own-choice")
     assert not works(database, "the-operators-next-choice")
+
+
+@pytest.mark.parametrize("held", [b"short", b"", b"\xff\xfe"])
+def test_a_file_that_holds_no_secret_is_refused_by_its_name(database: Database, file: Path, held: bytes) -> None:
+    file.write_bytes(held)
+    with pytest.raises(CannotOpen, match=str(file)):
+        keep_operator_token(database, file, bootstrap_token=None)
 
 
 def test_a_bootstrap_token_that_could_never_be_used_is_refused(database: Database, file: Path) -> None:
