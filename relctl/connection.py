@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
@@ -27,8 +27,9 @@ DEFAULT_DEADLINE_SECONDS: Final = 30.0
 PAGE_SIZE: Final = 1000
 MAX_CALLER_CHARS: Final = 200
 
-# How often a stream is sent in all, and how long between two times when the server does not say.
-STREAM_ATTEMPTS: Final = 5
+# How often a call is sent in all where grpc does not repeat it, and how long between two times when the server does not
+# say.
+ATTEMPTS: Final = 5
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 
@@ -95,12 +96,22 @@ class Connection:
         *,
         deadline_seconds: float | None = None,
     ) -> ResponseT_co:
-        """Call a unary method. Raises RegistryError; UNAVAILABLE was repeated already where that is safe."""
-        seconds = self.deadline_seconds if deadline_seconds is None else deadline_seconds
-        try:
-            return method(request, timeout=seconds, metadata=self.metadata)
-        except grpc.RpcError as error:
-            raise decode_error(error) from None
+        """Call a unary method. Raises RegistryError; what is worth repeating was repeated already where that is safe.
+
+        The deadline is for all of that together.
+        """
+        left = self.deadline_seconds if deadline_seconds is None else deadline_seconds
+        end = monotonic() + left
+        pauses = Pauses()
+        while True:
+            try:
+                return method(request, timeout=left, metadata=self.metadata)
+            except grpc.RpcError as error:
+                refused = decode_error(error)
+            if refused.is_unavailable:
+                raise refused  # grpc repeats that itself, by the service config
+            pauses.wait_after(refused, left_seconds=end - monotonic())
+            left = end - monotonic()
 
     def pages(
         self, method: UnaryMethod[RequestT_contra, PageT], request: RequestT_contra, *, limit: int | None
@@ -191,8 +202,8 @@ def service_config() -> str:
     return json.dumps(config)
 
 
-def repeat_while_unavailable(attempt: Callable[[], T], *, attempts: int = STREAM_ATTEMPTS) -> T:
-    """Carry out a call that streams, again when it ends with UNAVAILABLE, waiting as long as the server asks for.
+def repeat_while_busy(attempt: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
+    """Carry out a call that streams, again when its error is worth repeating, waiting as long as the server asks for.
 
     grpc itself does not repeat a stream whose messages have left. Raises what the last attempt raised.
     """
@@ -207,20 +218,26 @@ def repeat_while_unavailable(attempt: Callable[[], T], *, attempts: int = STREAM
 class Pauses:
     """The waits between attempts; they grow, and a server that says how long to wait is heard."""
 
-    def __init__(self, *, attempts: int = STREAM_ATTEMPTS) -> None:
+    def __init__(self, *, attempts: int = ATTEMPTS) -> None:
         self._attempts = attempts
         self._failed = 0
 
-    def wait_after(self, error: RegistryError) -> None:
-        """Wait before the next attempt. Raises the error when it is no UNAVAILABLE or there were attempts enough."""
+    def wait_after(self, error: RegistryError, *, left_seconds: float | None = None) -> None:
+        """Wait before the next attempt, which has to begin before `left_seconds` are over.
+
+        Raises the error when it is not worth repeating, there were attempts enough, or the time does not suffice.
+        """
         self._failed += 1
-        if not error.is_unavailable or self._failed >= self._attempts:
+        if not error.is_worth_repeating or self._failed >= self._attempts:
             raise error
         pause = FIRST_PAUSE_SECONDS * 2 ** (self._failed - 1)
         if error.retry_after_seconds is not None:
             pause = max(pause, error.retry_after_seconds)
         # Spread, so that a hundred clients which were refused together do not come back together.
-        sleep(min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        pause = min(pause, LONGEST_PAUSE_SECONDS) * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        if left_seconds is not None and pause >= left_seconds:
+            raise error
+        sleep(pause)
 
     def reset(self) -> None:
         """Count anew: there was progress since the last failure."""

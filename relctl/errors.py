@@ -55,8 +55,17 @@ class RegistryError(Exception):
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether the very same call is worth repeating: the only code that is."""
+        """Whether the server could not be reached, or cannot do it now."""
         return self.code is grpc.StatusCode.UNAVAILABLE
+
+    @property
+    def is_worth_repeating(self) -> bool:
+        """Whether the very same call may well succeed soon: the server cannot do it now, or others were first.
+
+        Of the latter the server says itself whether to come again: COMMITS_BUSY yes, ETAG_MISMATCH no. STORAGE_FULL
+        is not among them: its retry time is for when its operator has made space.
+        """
+        return self.is_unavailable or (self.code is grpc.StatusCode.ABORTED and self.retry_after_seconds is not None)
 
 
 class LocalError(Exception):

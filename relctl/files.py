@@ -16,7 +16,7 @@ from releaseregistry.v1 import files_pb2 as messages
 from releaseregistry.v1.files_pb2 import ReleaseFile, UploadReleaseFileRequest, UploadReleaseFileResponse
 from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
 
-from relctl.connection import Connection, Pauses, new_request_id, repeat_while_unavailable
+from relctl.connection import Connection, Pauses, new_request_id, repeat_while_busy
 from relctl.errors import LocalError, decode_error
 from relctl.names import project_name, release_name
 
@@ -67,7 +67,7 @@ class Files:
         try:
             with path.open("rb") as source:
                 header.size_bytes = os.fstat(source.fileno()).st_size
-                return repeat_while_unavailable(lambda: self._upload_once(source, header, progress))
+                return repeat_while_busy(lambda: self._upload_once(source, header, progress))
         except OSError as error:
             raise LocalError(f"cannot read {path}: {error.strerror or error}") from None
 

@@ -15,7 +15,7 @@ from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
 from releaseregistry.v1.releases_pb2 import CreateReleaseResponse, Release, ReleaseStatus, ReleaseView
 
 from relctl.commits import request_messages
-from relctl.connection import Connection, new_request_id, repeat_while_unavailable
+from relctl.connection import Connection, new_request_id, repeat_while_busy
 from relctl.errors import decode_error
 from relctl.names import organization_name, project_name, release_name
 
@@ -123,8 +123,8 @@ class Releases:
         """Make these the commits of the release, in one transaction, however many messages they take.
 
         Newest first, for commits of one time; none at all detaches what is there. Takes up to 100,000 commits with
-        1,000,000 changed files. Repeats itself while the server is UNAVAILABLE: the result is the same. Waits up to
-        ten minutes for the answer.
+        1,000,000 changed files. Repeats itself, some times, while the server is UNAVAILABLE or others set commits of
+        the release or its repositories: the result is the same. Waits up to ten minutes for the answer.
         """
         name = release_name(organization, version)
 
@@ -139,7 +139,7 @@ class Releases:
                 raise decode_error(error) from None
             return answer.release
 
-        return repeat_while_unavailable(send)
+        return repeat_while_busy(send)
 
     def list_commits(
         self, organization: str, version: str, *, files: bool = False, limit: int | None = None

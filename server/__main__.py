@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import logging
 import os
 import shlex
@@ -40,6 +41,7 @@ USAGE: Final = """release-server knows what was released.
   release-server [serve] [flags]         serve until SIGTERM or SIGINT; `release-server serve --help` tells the flags
   release-server token create [flags]    make one more operator's token and print its secret
   release-server settings                print all settings, variables and flags, as docs/settings.md does
+  release-server --version               print the version
 """
 
 
@@ -69,6 +71,9 @@ def _run(words: list[str]) -> int:
             return 0
         case ["-h" | "--help" | "help"]:
             print(USAGE, end="")
+            return 0
+        case ["--version"]:
+            print(f"release-server, version {importlib.metadata.version('release-registry')}")
             return 0
         case ["token", "create", *flags]:
             return _create_token(flags)
@@ -134,7 +139,10 @@ def _serve(settings: Settings) -> int:
 
 
 def _greet(server: Server) -> None:
-    """Tell a person what to try next; a log collector gets the JSON line alone, except on the first start."""
+    """Tell a person what to try next: on a terminal at every start, elsewhere at the one that made the token.
+
+    A log collector so gets the JSON line alone, but whoever set the server up finds the token's place in its log.
+    """
     settings = server.settings
     if not (server.made_operator_token or sys.stdout.isatty()):
         return
@@ -185,9 +193,10 @@ def _relctl() -> str:
 
 def _create_token(flags: Sequence[str]) -> int:
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--name", default="made by release-server token create")
-    named, rest = own.parse_known_args(flags)
-    settings = read_settings(rest, program="release-server token create [--name TEXT]")
+    default = "made by release-server token create"
+    own.add_argument("--name", metavar="TEXT", default=default, help=f"What the token is called. [{default}]")
+    settings = read_settings(flags, program="release-server token create", own=[own])
+    named, _ = own.parse_known_args(flags)
     if not 0 < len(named.name) <= MAX_NAME_CHARS or not named.name.isprintable():
         raise SettingWrong(f"--name must have 1 to {MAX_NAME_CHARS} characters, none of them a control character.")
     start_logging("error")

@@ -52,7 +52,10 @@ GRPC_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),  # finds peers that vanished without a word
     ("grpc.keepalive_timeout_ms", 20_000),
 )
-# After the drain, for handlers to notice that their calls were cut.
+# After the grace, for streams to come to their next message and end with DRAINING, and for that to reach their callers.
+END_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 0.2
+# After that, for handlers to notice that their calls were cut.
 CUT_SECONDS: Final = 5.0
 
 
@@ -119,7 +122,8 @@ class Server:
     def drain(self, *, seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take no more calls, and return when the running ones have ended, after `seconds` or when `hurry` says so.
 
-        Health says NOT_SERVING from the first moment and goes on answering; other calls get DRAINING.
+        Health says NOT_SERVING from the first moment and goes on answering; other calls get DRAINING, and in the end
+        the streams that still run, too. What then waits for its peer, or is no stream, is left to `close`.
         """
         self._router.drain()
         self._health.stop_serving()
@@ -128,13 +132,19 @@ class Server:
         while self.running_calls and time.monotonic() < deadline and not hurry():
             for lane in (self._calls, self._streams):
                 lane.wait_until_idle(min(deadline, time.monotonic() + 0.05))
-        log.info("drained", extra={"fields": {"cut_calls": self.running_calls}})
+        left = self.running_calls
+        self._edge.end_streams()
+        if left:
+            self._streams.wait_until_idle(time.monotonic() + END_SECONDS)
+        log.info(
+            "drained", extra={"fields": {"ended_calls": left - self.running_calls, "cut_calls": self.running_calls}}
+        )
 
     def close(self) -> bool:
         """Cut what still runs and let go of everything; whether every handler ended, so that it could."""
         self._closing = True
         if self._started:
-            self._grpc.stop(0).wait(CUT_SECONDS)
+            self._grpc.stop(FLUSH_SECONDS).wait(CUT_SECONDS)
         self.housekeeping.stop(seconds=CUT_SECONDS)
         self._watch.stop()
         deadline = time.monotonic() + CUT_SECONDS
@@ -161,9 +171,7 @@ class Server:
         except OSError as error:
             raise CannotListen(f"{error.filename} cannot be read: {error.strerror}.") from None
         except RuntimeError:
-            secure = (
-                "" if settings.tls_key is None else ", or RELEASES_TLS_CERTIFICATE and RELEASES_TLS_KEY are no pair"
-            )
+            secure = "" if settings.tls_key is None else ", or the certificate and its key are no pair"
             raise CannotListen(f"Cannot listen on {listen}: the address was just taken{secure}.") from None
 
     def _routes(self, services: Mapping[ServiceDescriptor, object]) -> dict[str, Route]:
@@ -188,8 +196,10 @@ class Server:
 def open_server(settings: Settings, *, clock: Clock | None = None) -> Server:
     """A server with its database migrated, its store open and its operator's token kept; not yet listening.
 
-    Raises CannotOpen, ContractBroken, and errors of the registry when the database is down.
+    Raises CannotListen before anything is made, CannotOpen, ContractBroken, and errors of the registry when the
+    database is down.
     """
+    _try_to_listen(settings.listen)
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     db = open_settings_database(settings, clock=clock)
     try:

@@ -75,18 +75,6 @@ class Call:
         if self.remaining_seconds() == 0:
             raise DeadlinePassed
 
-    def is_active(self) -> bool:
-        """Whether the caller still waits. It may be told late: a stream is complete only by its finish message."""
-        return self._context.is_active()
-
-    def on_end(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called once the call has ended, however it does; at once if it has.
-
-        It runs on the one thread that serves all connections, so it only sets a flag or the like.
-        """
-        if not self._context.add_callback(callback):
-            callback()
-
     def terms(
         self,
         request: Message,

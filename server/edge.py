@@ -31,6 +31,7 @@ from server.errors import (
     CallStatus,
     CredentialsMissing,
     DeadlinePassed,
+    Draining,
     Internal,
     MessageMalformed,
     to_status,
@@ -92,6 +93,7 @@ class Edge:
         self.page_tokens = page_tokens
         self.watch = watch
         self.limits = limits or CallLimits()
+        self.is_ending = False
 
     def behaviours(self, service: ServiceDescriptor, servicer: object) -> dict[Method, Behaviour]:
         """The wrapped handlers of all methods of a service, for `handler_of`.
@@ -108,6 +110,10 @@ class Edge:
 
         return refuse
 
+    def end_streams(self) -> None:
+        """From now on every stream ends with DRAINING when its handler next takes or gives a message."""
+        self.is_ending = True
+
     def _wrapped(self, method: Method, handler: Handler) -> Behaviour:
         def unary_response(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             with _Guard(self, method, context) as guard:
@@ -123,6 +129,7 @@ class Edge:
                 with closing(handler(request, call)) as responses:
                     for response in responses:
                         encoded = _encoded(method, response)
+                        guard.go_on()
                         guard.patience.until = time.monotonic() + self.limits.silence
                         yield encoded
                         guard.patience.until = NEVER
@@ -188,6 +195,11 @@ class _Guard:
         )
         return self._call
 
+    def go_on(self) -> None:
+        """Return while the call may go on. Raises Draining when the server ends what still runs."""
+        if self._edge.is_ending:
+            raise Draining
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -237,7 +249,7 @@ class _Messages:
     """The messages of a client's stream, decoded and checked one by one.
 
     Ends when the client half-closes, which is no proof that it sent all: streams of the contract end by a finish
-    message. Raises CallEnded when the client is gone, MessageMalformed, InvalidField, DeadlinePassed.
+    message. Raises CallEnded when the client is gone, MessageMalformed, InvalidField, DeadlinePassed, Draining.
     """
 
     __slots__ = ("_call", "_guard", "_messages")
@@ -268,10 +280,14 @@ def _received(messages: Iterator[bytes], guard: _Guard, seconds: float) -> Messa
     guard.patience.until = time.monotonic() + seconds
     try:
         encoded = next(messages)
+    except StopIteration:
+        guard.go_on()  # of a call that grpc cuts, the messages just end, as if its client had half-closed
+        raise
     except grpc.RpcError as gone:
         raise CallEnded from gone
     finally:
         guard.patience.until = NEVER
+    guard.go_on()
     request_type = guard.method.request_type
     try:
         message = request_type.FromString(encoded)

@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+from releaseregistry.v1 import errors_pb2
 
 from server.idle import IdleWatch
 from server.lanes import Lane, Route, handler
@@ -22,6 +23,8 @@ REFLECTION_SLOTS: Final = 4
 MESSAGE_SECONDS: Final = 10.0
 REFLECTION_SECONDS: Final = 60.0
 
+# No service's messages refer to the reasons of errors, so their file comes into the pool, to be described, only here.
+DESCRIBED_BESIDES: Final = (errors_pb2.DESCRIPTOR,)
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 
@@ -35,7 +38,8 @@ class Health:
         self.lane = Lane("health", HEALTH_SLOTS)
         self._servicer = health.HealthServicer()
         self._watch = watch
-        for service in services:
+        self._services = (health.OVERALL_HEALTH, *services)
+        for service in self._services:
             self._servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop_serving(self) -> None:
@@ -47,6 +51,9 @@ class Health:
 
         def check(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             request = self._only(messages, context)
+            if request.service not in self._services:
+                known = ", ".join(service or '""' for service in self._services)
+                context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service of that name; there are {known}.")
             return _bytes(self._servicer.Check(request, context))
 
         def watch(messages: Iterator[bytes], context: grpc.ServicerContext, send: Callable[[Any], None]) -> None:

@@ -26,8 +26,8 @@ _ORGANIZATION: Final = re.compile(rf"organizations/{_SLUG}")
 _PROJECT: Final = re.compile(rf"organizations/{_SLUG}/projects/{_SLUG}")
 _REPOSITORY: Final = re.compile(rf"organizations/{_SLUG}/repositories/{_UUID}")
 _TOKEN: Final = re.compile(rf"(?:organizations/{_SLUG}/)?tokens/{_UUID}")
-_RELEASE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]{{1,200}})")
-_FILE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]{{1,200}})/files/{_UUID}")
+_RELEASE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]+)")
+_FILE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]+)/files/{_UUID}")
 
 
 class ProjectName(NamedTuple):

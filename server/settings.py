@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from store.database.opening import is_well_formed
+
 PREFIX: Final = "RELEASES_"
 DEFAULT_MAX_FILE_BYTES: Final = 10 * 2**30
 
@@ -105,8 +107,11 @@ def _file(text: str) -> Path | None:
 
 
 def _database(text: str) -> str:
-    if text and not re.match(r"(sqlite:///|postgres(ql)?://).", text):
-        raise ValueError("must be sqlite:///absolute/path.db or postgresql://user@host/name")
+    if text and not is_well_formed(text):
+        raise ValueError(
+            "must be sqlite:///absolute/path.db or postgresql://user:password@host/name, in which other signs than "
+            "letters and digits are written as %25 is for %"
+        )
     return text
 
 
@@ -258,27 +263,32 @@ def read_settings(
     environment: Mapping[str, str] | None = None,
     *,
     program: str = "release-server serve",
+    own: Sequence[argparse.ArgumentParser] = (),
 ) -> Settings:
     """The settings of this process: flags before variables before defaults; `environment` is os.environ when None.
 
+    `own` are parsers of flags that the program has besides; they are taken and told first in its help, and ignored.
     Raises SettingWrong. Flags that do not exist end the process with 78, `--help` with 0, as argparse does.
     """
     found = os.environ if environment is None else environment
     _refuse_unknown(found)
-    flags = vars(_parser(program).parse_args(list(arguments)))
+    flags = vars(_parser(program, own).parse_args(list(arguments)))
     values: dict[str, Any] = {}
+    said: dict[str, str] = {}
     for setting in TABLE:
         flag = flags.get(setting.name)
         text = flag if flag is not None else found.get(setting.variable)
-        where = setting.variable if flag is None else setting.flag
-        if text is None:
+        where = setting.variable if flag is None else str(setting.flag)
+        if text is not None:
+            said[setting.name] = where
+        else:
             text = str(default_data_folder(found)) if setting.name == "data" else setting.default
         try:
             values[setting.name] = setting.parse(text)
         except ValueError as error:
             shown = "" if setting.is_secret or setting.name == "database" else f"={text!r}"
             raise SettingWrong(f"{where}{shown}: {error}.") from None
-    return _consistent(values)
+    return _consistent(values, said)
 
 
 def default_data_folder(environment: Mapping[str, str] | None = None) -> Path:
@@ -318,13 +328,14 @@ def markdown() -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise SettingWrong(f"{message}. `{self.prog.partition(' [')[0]} --help` tells the flags.")
+        raise SettingWrong(f"{message}. `{self.prog} --help` tells the flags.")
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def _parser(program: str, own: Sequence[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     secrets = ", ".join(setting.variable for setting in TABLE if setting.is_secret)
     parser = _Parser(
         prog=program,
+        parents=list(own),
         description="Every flag can be set as a variable, too: --tls-key as RELEASES_TLS_KEY.",
         epilog=f"Set only as a variable: {secrets}. docs/settings.md tells them all.",
         allow_abbrev=False,
@@ -346,30 +357,47 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             raise SettingWrong(f"{variable} is no setting. {hint}")
 
 
-def _consistent(values: dict[str, Any]) -> Settings:
+def _consistent(values: dict[str, Any], said: Mapping[str, str]) -> Settings:
+    """The settings, checked against one another; `said` holds by what flag or variable each was set, if it was."""
+
+    def called(name: str, *, beside: str) -> str:
+        """What to call a setting: as it was set, else in the way in which the one beside it was."""
+        setting = next(each for each in TABLE if each.name == name)
+        as_flag = said.get(name, said[beside]).startswith("--")
+        return str(setting.flag) if as_flag else setting.variable
+
     if not values["database"]:
         values["database"] = f"sqlite://{values['data']}/registry.db"
     settings = Settings(**values)
     if (settings.tls_certificate is None) != (settings.tls_key is None):
-        missing = "RELEASES_TLS_KEY" if settings.tls_key is None else "RELEASES_TLS_CERTIFICATE"
-        raise SettingWrong(f"{missing} is not set: TLS needs the certificate and its key, or neither.")
-    if settings.tls_certificate is not None and settings.tls_key is not None:
-        _check_pair(settings.tls_certificate, settings.tls_key)
-    if settings.tls_certificate is None and not settings.allow_plain_text and not is_loopback(settings.listen):
+        given, missing = ("tls_certificate", "tls_key")[:: 1 if settings.tls_key is None else -1]
         raise SettingWrong(
-            f"RELEASES_LISTEN={settings.listen!r} is beyond loopback, where tokens would travel readable: set "
-            "RELEASES_TLS_CERTIFICATE and RELEASES_TLS_KEY, or, behind a proxy with TLS, RELEASES_ALLOW_PLAIN_TEXT=yes."
+            f"{called(missing, beside=given)} is not set: TLS needs the certificate and its key, or neither."
+        )
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        _check_pair(
+            settings.tls_certificate,
+            settings.tls_key,
+            names=(said["tls_certificate"], said["tls_key"]),
+        )
+    if settings.tls_certificate is None and not settings.allow_plain_text and not is_loopback(settings.listen):
+        certificate, key, plain = (
+            called(name, beside="listen") for name in ("tls_certificate", "tls_key", "allow_plain_text")
+        )
+        raise SettingWrong(
+            f"{said['listen']}={settings.listen!r} is beyond loopback, where tokens would travel readable: set "
+            f"{certificate} and {key}, or, behind a proxy with TLS, {plain}=yes."
         )
     return settings
 
 
-def _check_pair(certificate: Path, key: Path) -> None:
+def _check_pair(certificate: Path, key: Path, *, names: tuple[str, str]) -> None:
     """Refuse what grpc would refuse without saying why."""
     try:
         # An empty password: else OpenSSL would ask for that of an encrypted key, on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError):
         raise SettingWrong(
-            f"RELEASES_TLS_CERTIFICATE={str(certificate)!r} and RELEASES_TLS_KEY={str(key)!r} are no pair: a "
+            f"{names[0]}={str(certificate)!r} and {names[1]}={str(key)!r} are no pair: a "
             "certificate chain and its private key are needed, both PEM, the key not encrypted."
         ) from None

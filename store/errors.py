@@ -283,14 +283,15 @@ class ScopeMissing(PermissionDenied):
 class ProjectForbidden(PermissionDenied):
     """Projects that were asked for are missing, inactive or not allowed to the token: all alike.
 
-    The metadata holds their slugs as asked for, at most 20 of them, then how many more.
+    The metadata holds their slugs as asked for (their names, where these call the organization by another slug than
+    the call does), at most 20 of them, then how many more.
     """
 
     def __init__(self, slugs: Iterable[str]) -> None:
         named = sorted(set(slugs))
         listed = ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")
         super().__init__(
-            f"Not existing, not active, or not allowed to this token: {listed}.", metadata={"projects": listed}
+            f"This token may not use these projects, or they do not exist: {listed}.", metadata={"projects": listed}
         )
 
 
@@ -348,12 +349,12 @@ class FrameOutOfOrder(InvalidArgument):
 
 
 class SizeMismatch(InvalidArgument):
-    """More or fewer came than was announced: bytes of a file, or commits."""
+    """More or fewer came than was announced; `unit` says of what: bytes or commits. `hint` says what to do."""
 
-    def __init__(self, *, expected: int, actual: int) -> None:
+    def __init__(self, *, unit: str, expected: int, actual: int, hint: str = "") -> None:
         super().__init__(
-            f"{expected} were announced and {actual} came; nothing was stored.",
-            metadata={"expected": str(expected), "actual": str(actual)},
+            f"{expected} {unit} were announced and {actual} came; nothing was stored. {hint}".rstrip(),
+            metadata={"unit": unit, "expected": str(expected), "actual": str(actual)},
         )
 
 

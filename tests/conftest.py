@@ -1,4 +1,4 @@
-"""Databases for the tests: every test that asks for `database` runs on SQLite and on a real PostgreSQL."""
+"""Databases and servers for the tests: what asks for one of both engines runs on SQLite and on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from store.database import Database, open_database
 from tests.clocks import ManualClock
 from tests.postgres_server import PostgresServer, running
+from tests.rpc.serving import served
+from tests.rpc.wire import Served
 from tests.server_process import ServerProcess
 
 
@@ -50,6 +52,28 @@ def database(database_url: str, clock: ManualClock) -> Iterator[Database]:
     with opened(database_url, clock) as database:
         database.migrate()
         yield database
+
+
+@pytest.fixture
+def server(database: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Served]:
+    """A running server on a fresh database, once on each engine; its clock stands still."""
+    with served(database, clock, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def sqlite(clock: ManualClock, tmp_path: Path) -> Iterator[Database]:
+    """A fresh database on SQLite, for tests of what happens before any database is asked."""
+    with opened(f"sqlite://{tmp_path}/registry.db", clock) as database:
+        database.migrate()
+        yield database
+
+
+@pytest.fixture
+def edge(sqlite: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Served]:
+    """A running server on SQLite alone, for tests of what is the same whatever the database."""
+    with served(sqlite, clock, tmp_path) as running:
+        yield running
 
 
 @contextmanager

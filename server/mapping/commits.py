@@ -54,7 +54,12 @@ def received_commits(requests: Iterator[pb.SetCommitsRequest]) -> SentCommits:
         _check_totals(len(commits), file_count, byte_count)
         if request.finish:
             if request.commit_count != len(commits):
-                raise SizeMismatch(expected=request.commit_count, actual=len(commits))
+                raise SizeMismatch(
+                    unit="commits",
+                    expected=request.commit_count,
+                    actual=len(commits),
+                    hint="The message with finish says in commit_count how many commits all messages hold together.",
+                )
             if next(requests, None) is not None:
                 raise FrameOutOfOrder(expected="end", found="a message behind finish")
             return SentCommits(release, commits)

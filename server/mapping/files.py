@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from releaseregistry.v1 import files_pb2 as pb
 
-from server.errors import InvalidName
+from server.mapping.projects import named_project
 from server.mapping.times import to_timestamp
-from server.names import PROJECT_FORM, file_name, parse_project, parse_release, parse_uid, project_name, uid
+from server.names import file_name, parse_release, parse_uid, project_name, uid
 from store.errors import FrameOutOfOrder
 from store.files.rows import FileRow, UploadDraft, UploadedFile
 
@@ -62,7 +62,7 @@ def upload_draft(header: pb.UploadHeader) -> UploadDraft:
         organization=release.organization,
         version=release.version,
         file_name=header.file_name,
-        project=_project_slug(header.project, release.organization) if header.project else None,
+        project=named_project(header.project, release.organization, field="header.project") if header.project else None,
         dist=header.dist or None,
         headers=dict(header.headers),
         size_bytes=header.size_bytes if header.HasField("size_bytes") else None,
@@ -94,10 +94,3 @@ def _frame(request: pb.UploadReleaseFileRequest | None) -> str:
     if request is None:
         return "end"
     return request.WhichOneof("frame") or "an empty message"
-
-
-def _project_slug(text: str, organization: str) -> str:
-    name = parse_project(text, field="header.project")
-    if name.organization != organization:
-        raise InvalidName("header.project", PROJECT_FORM, why=f"it must be a project of organizations/{organization}")
-    return name.project

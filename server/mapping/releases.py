@@ -7,11 +7,12 @@ from typing import Final
 
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.errors import InvalidName
 from server.mapping.commits import author_message, commit_draft, commit_message, head_message
 from server.mapping.masks import changed_paths
+from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
-from server.names import PROJECT_FORM, parse_project, project_name, release_name, uid
+from server.names import project_name, release_name, uid
+from store.access.projects import ProjectSlugText, QualifiedSlug
 from store.errors import InvalidField
 from store.releases.create import CreatedRelease, CreateOutcome, ReleaseDraft
 from store.releases.details import ReleaseDetails
@@ -46,7 +47,7 @@ def release_draft(request: pb.CreateReleaseRequest, organization: str, *, user_a
         raise InvalidField("release.version", "is required")
     return ReleaseDraft(
         version=release.version,
-        projects=tuple(project_slugs(release.projects, organization, field="release.projects")),
+        projects=named_projects(release.projects, organization, field="release.projects"),
         status=_status(release.status, field="release.status"),
         ref=release.ref,
         url=release.url,
@@ -76,17 +77,9 @@ def list_statuses(request: pb.ListReleasesRequest) -> tuple[ReleaseStatus, ...]:
     return tuple(status for status in found if status is not None)
 
 
-def project_slugs(names: Iterable[str], organization: str, *, field: str) -> list[str]:
-    """The slugs in names of projects, all of which are of this organization."""
-    slugs = []
-    for index, text in enumerate(names):
-        name = parse_project(text, field=f"{field}[{index}]")
-        if name.organization != organization:
-            raise InvalidName(
-                f"{field}[{index}]", PROJECT_FORM, why=f"it must be a project of organizations/{organization}"
-            )
-        slugs.append(name.project)
-    return slugs
+def takes_every_project(projects: Iterable[ProjectSlugText]) -> bool:
+    """Whether one of these names stands for all projects that the caller may access."""
+    return any((name.slug if isinstance(name, QualifiedSlug) else name) == EVERY_PROJECT for name in projects)
 
 
 def release_message(details: ReleaseDetails) -> pb.Release:

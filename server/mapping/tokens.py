@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import tokens_pb2 as pb
 
-from server.mapping.releases import project_slugs
+from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
 from server.names import project_name, token_name, uid
 from store.access.tokens import CreatedToken, TokenDetails, TokenDraft
@@ -17,7 +17,7 @@ def token_draft(request: pb.CreateTokenRequest, organization: str | None) -> Tok
         scopes=tuple(asked.scopes),
         display_name=asked.display_name,
         all_projects=asked.all_projects,
-        projects=tuple(project_slugs(asked.projects, organization or "", field="token.projects")),
+        projects=named_projects(asked.projects, organization or "", field="token.projects"),
         expire_time=optional_micros(asked, "expire_time"),
     )
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from releaseregistry.v1 import releases_pb2 as pb
 
 from server.calls import Call
+from server.mapping.projects import named_projects
 from server.mapping.releases import (
-    EVERY_PROJECT,
     created_message,
     deleted_message,
     list_statuses,
-    project_slugs,
     release_changes,
     release_draft,
     release_message,
+    takes_every_project,
     updated_message,
 )
 from server.names import parse_organization, parse_release
@@ -50,13 +50,13 @@ class ReleaseRpcs:
 
     def ListReleases(self, request: pb.ListReleasesRequest, call: Call) -> pb.ListReleasesResponse:
         organization = parse_organization(request.parent, field="parent")
-        slugs = project_slugs(request.projects, organization, field="projects")
+        projects = named_projects(request.projects, organization, field="projects")
         page = list_releases(
             self._store.db,
             call.access,
             organization,
-            projects=slugs,
-            every_project=EVERY_PROJECT in slugs,
+            projects=projects,
+            every_project=takes_every_project(projects),
             statuses=list_statuses(request),
             page=call.page(request),
             contents=request.view == pb.RELEASE_VIEW_FULL,

@@ -10,16 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from store.access.access import Access
 from store.database import Query, Reader, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.errors import ProjectForbidden
-from store.organizations.models import Project, ProjectSlug
+from store.organizations.models import OrganizationSlug, Project, ProjectSlug
 
 if TYPE_CHECKING:
     from store.organizations.lookup import OrganizationRow
+
+
+class QualifiedSlug(NamedTuple):
+    """A project by its slug and one of its organization, which may have several: the present one and former ones."""
+
+    organization: str
+    slug: str
+
+    def __str__(self) -> str:
+        return f"organizations/{self.organization}/projects/{self.slug}"
+
+
+ProjectSlugText: TypeAlias = str | QualifiedSlug
+"""How a caller names a project: by a slug, where the organization is the one that the call itself names, to the letter;
+else by a qualified one, which may still mean the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,15 @@ def _projects_by_slugs(count: int) -> Query[tuple[str, bytes, str]]:
 
 
 @query_shape
+def _organizations_by_slugs(count: int) -> Query[tuple[str, bytes]]:
+    return Query(
+        OrganizationSlug.select(OrganizationSlug.slug, OrganizationSlug.organization_id).where(
+            OrganizationSlug.slug.in_(holes(OrganizationSlug.slug, count))
+        )
+    )
+
+
+@query_shape
 def _slugs_by_ids(count: int) -> Query[tuple[bytes, str]]:
     return Query(Project.select(Project.id, Project.slug).where(Project.id.in_(holes(Project.id, count))))
 
@@ -83,30 +107,41 @@ def accessible_projects(access: Access, organization: OrganizationRow) -> Projec
 
 
 def projects_to_create_in(
-    reader: Reader, access: Access, organization: OrganizationRow, slugs: Iterable[str]
+    reader: Reader, access: Access, organization: OrganizationRow, slugs: Iterable[ProjectSlugText]
 ) -> tuple[ProjectRow, ...]:
     """The named projects, each once, sorted by id; the caller is a member of all of them.
 
-    A former slug names its project too. Raises `ProjectForbidden` with the slugs that are missing or not the
-    caller's, all alike.
+    A former slug names its project, and its organization, too. Raises `ProjectForbidden` with the projects that are
+    missing, another organization's or not the caller's, all alike.
     """
     return _allowed(reader, member_projects(access), organization, slugs)
 
 
 def projects_to_list(
-    reader: Reader, access: Access, organization: OrganizationRow, slugs: Iterable[str], *, everything: bool = False
+    reader: Reader,
+    access: Access,
+    organization: OrganizationRow,
+    slugs: Iterable[ProjectSlugText],
+    *,
+    everything: bool = False,
 ) -> ProjectSet:
     """The projects whose things a list shows.
 
-    Those named, which the caller must all have access to (else `ProjectForbidden`, as in `projects_to_create_in`).
-    Nothing named: those the caller is a member of, or with `everything` all that it may access.
+    Those named, which the caller must all have access to (else `ProjectForbidden`, as in `projects_to_create_in`);
+    nothing named: those the caller is a member of. With `everything` all that it may access, and of what is named only
+    the organization counts.
     """
     named = set(slugs)
     accessible = accessible_projects(access, organization)
+    if everything:
+        foreign = named.difference(slugs_within(reader, organization.id, named))
+        if foreign:
+            raise ProjectForbidden(map(str, foreign))
+        return accessible
     if named:
         allowed = _allowed(reader, accessible, organization, named)
         return ProjectSet(everything=False, ids=frozenset(project.id for project in allowed))
-    return accessible if everything else member_projects(access)
+    return member_projects(access)
 
 
 def project_slugs(reader: Reader, ids: Iterable[bytes]) -> dict[bytes, str]:
@@ -117,16 +152,39 @@ def project_slugs(reader: Reader, ids: Iterable[bytes]) -> dict[bytes, str]:
     return found
 
 
+def slugs_within(
+    reader: Reader, organization_id: bytes, slugs: Iterable[ProjectSlugText]
+) -> dict[ProjectSlugText, str]:
+    """How those of the projects that are named as this organization's are called in it: by their bare slugs.
+
+    Whether there is such a project is not looked at. Left out is what names another organization, or none that is.
+    """
+    named = set(slugs)
+    others = sorted({name.organization for name in named if isinstance(name, QualifiedSlug)})
+    same: set[str] = set()
+    for batch in batches(others):
+        rows = reader.rows(_organizations_by_slugs(len(batch)), **filled(batch))
+        same.update(slug for slug, id_ in rows if id_ == organization_id)
+    return {
+        name: name.slug if isinstance(name, QualifiedSlug) else name
+        for name in named
+        if isinstance(name, str) or name.organization in same
+    }
+
+
 def _allowed(
-    reader: Reader, allowed: ProjectSet, organization: OrganizationRow, slugs: Iterable[str]
+    reader: Reader, allowed: ProjectSet, organization: OrganizationRow, names: Iterable[ProjectSlugText]
 ) -> tuple[ProjectRow, ...]:
-    named = sorted(set(slugs))
+    asked_for = set(names)
+    within = slugs_within(reader, organization.id, asked_for)
+    named = sorted(set(within.values()))
     found: dict[str, ProjectRow] = {}
     for batch in batches(named):
         query = _projects_by_slugs(len(batch))
         for asked, id_, slug in reader.rows(query, organization_id=organization.id, **filled(batch)):
             if allowed.allows(id_):
                 found[asked] = ProjectRow(id_, slug)
-    if len(found) < len(named):
-        raise ProjectForbidden(slug for slug in named if slug not in found)
+    forbidden = [str(name) for name in asked_for if within.get(name) not in found]
+    if forbidden:
+        raise ProjectForbidden(forbidden)
     return tuple(sorted(set(found.values()), key=attrgetter("id")))

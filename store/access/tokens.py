@@ -11,7 +11,7 @@ import peewee
 
 from store.access.access import Access
 from store.access.models import Token, TokenProject
-from store.access.projects import ProjectRow, member_projects, projects_to_create_in
+from store.access.projects import ProjectRow, ProjectSlugText, member_projects, projects_to_create_in
 from store.access.scopes import INSTALLATION_ADMIN, SCOPES
 from store.access.secrets import digest_of, new_secret, suffix_of
 from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
@@ -40,7 +40,7 @@ class TokenDraft:
     scopes: tuple[str, ...]
     display_name: str = ""
     all_projects: bool = False
-    projects: tuple[str, ...] = ()
+    projects: tuple[ProjectSlugText, ...] = ()
     expire_time: int | None = None
 
 

@@ -92,11 +92,6 @@ class Blobs:
         """
         return read_content(self._database, self.packs, content, offset=offset, limit=limit)
 
-    @property
-    def writable(self) -> bool:
-        """False once a write failed for good: contents are read, and no longer taken, until a restart."""
-        return self.packs.writable
-
     def close(self) -> None:
         """Waits for the contents that are coming in, and gives everything back."""
         self._executor.shutdown()

@@ -91,13 +91,16 @@ def prepare_commits(commits: Sequence[CommitDraft], *, fallback_repository: str)
 def author_email(name: str | None, email: str | None) -> str | None:
     """The address by which an author is known: the one given, in lower case, else one made of the name.
 
-    An address is made of the letters, digits, `-`, `_` and `.` of the name. None when neither says anything.
+    Blanks around a given address do not count. An address is made of the letters, digits, `-`, `_` and `.` of the
+    name. None when neither says anything; symbols alone say nothing, or all such authors would be one.
     """
-    if email is not None and email.strip():
-        return email.lower()
-    if name is None or not name.strip():
+    given = (email or "").strip()
+    if given:
+        return given.lower()
+    if not any(map(str.isalnum, name or "")):
         return None
-    return "".join(character for character in name.lower() if character.isalnum() or character in "-_.") + "@localhost"
+    made = (character for character in (name or "").lower() if character.isalnum() or character in "-_.")
+    return "".join(made) + "@localhost"
 
 
 def _newest_first(draft: CommitDraft) -> int:

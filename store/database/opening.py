@@ -48,3 +48,19 @@ def open_database(
             migrations_folder=migrations_folder,
         )
     raise CannotOpen("The database must be sqlite:///absolute/path.db or postgresql://user@host/name.")
+
+
+def is_well_formed(url: str) -> bool:
+    """Whether a URL can be read as one of a database; nothing is opened or asked."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        return rest.startswith("/") and rest != "/"
+    if scheme in ("postgresql", "postgres"):
+        from store.database.postgres_pool import parameters_of
+
+        try:
+            parameters_of(url)
+        except CannotOpen:
+            return False
+        return bool(rest)
+    return False

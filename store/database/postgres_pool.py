@@ -36,6 +36,14 @@ def check_driver(implementation: str) -> None:
         raise CannotOpen("psycopg runs without its compiled part: install psycopg[binary].")
 
 
+def parameters_of(url: str) -> dict[str, Any]:
+    """What a URL says, as psycopg takes it. Raises `CannotOpen`, without the URL, which may hold a password."""
+    try:
+        return dict(conninfo_to_dict(url))
+    except psycopg.Error:
+        raise CannotOpen("The database URL is malformed: postgresql://user@host/name is expected.") from None
+
+
 class _IntegerOrDecimal(NumericBinaryLoader):
     """PostgreSQL's sum of bigints is a numeric; SQLite's is an integer, and so is ours."""
 
@@ -50,10 +58,7 @@ class Pool:
     def __init__(self, url: str, *, server_side_prepares: bool) -> None:
         check_driver(pq.__impl__)
         self._prepares = server_side_prepares
-        try:
-            self._parameters: dict[str, Any] = conninfo_to_dict(url)
-        except psycopg.Error as error:
-            raise CannotOpen("The database URL is malformed: postgresql://user@host/name is expected.") from error
+        self._parameters = parameters_of(url)
         self._parameters.setdefault("connect_timeout", CONNECT_SECONDS)
         self._parameters.setdefault("application_name", "release-registry")
         # A server that accepts and then never answers, or a link that is gone, is noticed within half a minute.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import peewee
 
+from store.access.projects import ProjectSlugText
 from store.blobs.contents import ContentRow
 from store.blobs.models import Content
 from store.errors import InvalidField
@@ -31,15 +32,15 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 class UploadDraft:
     """What is to be uploaded, as its caller announces it.
 
-    upload_id is the UUID (16 bytes) that the caller chose. project is a slug of the one project that the file
-    belongs to; None when it belongs to all of the release. size_bytes and sha256 (32 bytes) where known.
+    upload_id is the UUID (16 bytes) that the caller chose. project is the one project that the file belongs to;
+    None when it belongs to all of the release. size_bytes and sha256 (32 bytes) where known.
     """
 
     upload_id: bytes
     organization: str
     version: str
     file_name: str
-    project: str | None = None
+    project: ProjectSlugText | None = None
     dist: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     size_bytes: int | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import peewee
 
 from store.access import Access
+from store.access.projects import QualifiedSlug, slugs_within
 from store.blobs.blobs import Blobs
 from store.blobs.contents import MANY_CHUNKS, keep_content
 from store.blobs.writing import ContentWriter, Received
@@ -134,7 +135,7 @@ class FileUpload:
         self._begun = True
         announced = self._draft.size_bytes
         if announced is not None and self._writer.size_bytes + len(data) > announced:
-            raise SizeMismatch(expected=announced, actual=self._writer.size_bytes + len(data))
+            raise SizeMismatch(unit="bytes", expected=announced, actual=self._writer.size_bytes + len(data))
         self._writer.write(data)
 
     def finish(self, *, size_bytes: int, sha256: bytes, wait_seconds: float | None = None) -> UploadedFile:
@@ -175,7 +176,7 @@ class FileUpload:
     def _compare(self, received: Received, size_bytes: int, sha256: bytes) -> None:
         for size in (self._draft.size_bytes, size_bytes):
             if size is not None and size != received.size_bytes:
-                raise SizeMismatch(expected=size, actual=received.size_bytes)
+                raise SizeMismatch(unit="bytes", expected=size, actual=received.size_bytes)
         for digest in (self._draft.sha256, sha256):
             if digest is not None and digest != received.sha256:
                 raise DigestMismatch(expected=digest.hex(), actual=received.sha256.hex())
@@ -299,9 +300,16 @@ def _project_id(reader: Reader, release: ReleaseRow, draft: UploadDraft) -> byte
     """The id of the file's project, NO_PROJECT without one. All projects of the release are the caller's."""
     if draft.project is None:
         return NO_PROJECT
-    found = reader.row(_PROJECT, organization_id=release.organization_id, slug=draft.project, release_id=release.id)
+    name, organization_id = draft.project, release.organization_id
+    slug = slugs_within(reader, organization_id, [name]).get(name)
+    found = (
+        None
+        if slug is None
+        else reader.row(_PROJECT, organization_id=organization_id, slug=slug, release_id=release.id)
+    )
     if found is None:
-        raise ProjectNotInRelease(release.organization_slug, draft.project)
+        asked = name if isinstance(name, QualifiedSlug) else QualifiedSlug(release.organization_slug, name)
+        raise ProjectNotInRelease(asked.organization, asked.slug)
     project_id: bytes = found[0]
     return project_id
 

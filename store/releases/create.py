@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from store.access import Access
-from store.access.projects import ProjectRow, projects_to_create_in
+from store.access.projects import ProjectRow, ProjectSlugText, projects_to_create_in
 from store.activity.record import record_activities
 from store.commits.busy import turn_to_set
 from store.commits.drafts import CommitDraft
@@ -45,7 +45,7 @@ class ReleaseDraft:
     """A release as a caller sends it: projects by slug, times in microseconds, no status to leave it as it is."""
 
     version: str
-    projects: tuple[str, ...] = ()
+    projects: tuple[ProjectSlugText, ...] = ()
     status: ReleaseStatus | None = None
     ref: str = ""
     url: str = ""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from peewee import SQL, Select, Tuple
 
 from store.access import Access
-from store.access.projects import projects_to_list
+from store.access.projects import ProjectSlugText, projects_to_list
 from store.database import Database, Query, Reader, hole, query_shape
 from store.organizations.lookup import OrganizationRow, find_organization
 from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of
@@ -44,7 +44,7 @@ def list_releases(
     access: Access,
     organization_slug: str,
     *,
-    projects: Sequence[str] = (),
+    projects: Sequence[ProjectSlugText] = (),
     every_project: bool = False,
     statuses: Sequence[ReleaseStatus] = (),
     page: PageRequest,
@@ -52,7 +52,7 @@ def list_releases(
 ) -> Page[ReleaseDetails]:
     """A page of releases, newest create_time first; each once, in however many of the projects it is.
 
-    `projects` are slugs; none: the projects that the caller is a member of; `every_project`: all that it may access.
+    `projects`: none for those that the caller is a member of; `every_project`: all that it may access.
     `statuses`: only releases with one of these; none: open ones. `contents` reads what is in each, too. A page ends
     before it passes 1 MiB on the wire: the message of a last commit alone may take a quarter of that.
 
@@ -62,8 +62,7 @@ def list_releases(
 
     def read(reader: Reader) -> Page[ReleaseDetails]:
         organization = find_organization(reader, access, organization_slug)
-        named = () if every_project else projects
-        chosen = projects_to_list(reader, access, organization, named, everything=every_project)
+        chosen = projects_to_list(reader, access, organization, projects, everything=every_project)
         if chosen.everything:
             found = _of_every_project(reader, organization, wanted, page)
         else:

@@ -51,7 +51,13 @@ _FORBIDDEN: Final = {
     "\f": "a form feed",
     "\t": "a tab",
 }
-_FORBIDDEN_CATEGORIES: Final = {"Cc": "a control character", "Cf": "a format character", "Cs": "a surrogate"}
+_FORBIDDEN_CATEGORIES: Final = {
+    "Cc": "a control character",
+    "Cf": "a format character",
+    "Cs": "a surrogate",
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+}
 _RESERVED: Final = frozenset({".", "..", "-", "latest"})
 
 _HASH_LENGTHS: Final = frozenset({12, 16, 20, 32, 40, 64})
@@ -170,8 +176,8 @@ def check_version(text: str) -> None:
 
     Raises:
         InvalidVersion: the text is empty or longer than `MAX_VERSION_LENGTH` characters; holds a slash, a backslash,
-            a control or format character or a surrogate; begins or ends with white space; is not in Unicode
-            normalisation form C; or is `.`, `..`, `-` or, in any letter case, `latest`.
+            a control or format character, a line or paragraph separator or a surrogate; begins or ends with white
+            space; is not in Unicode normalisation form C; or is `.`, `..`, `-` or, in any letter case, `latest`.
     """
     if not text:
         raise InvalidVersion("is empty")

@@ -62,6 +62,13 @@ def test_reflection_describes_a_single_method(grpcurl: Grpcurl) -> None:
     assert "rpc CreateRelease ( .releaseregistry.v1.CreateReleaseRequest )" in described.out
 
 
+def test_reflection_describes_the_reasons_of_errors(grpcurl: Grpcurl) -> None:
+    described = grpcurl("describe", "releaseregistry.v1.ErrorReason", token=None)
+
+    assert described.exit_code == 0, described.err
+    assert "ERROR_REASON_RELEASE_NOT_FOUND = 16;" in described.out
+
+
 @pytest.mark.parametrize("word", [f"{RELEASES}.CreateNothing", "releaseregistry.v1.Nothing.Create", "Nothing"])
 def test_reflection_does_not_know_what_is_not_there(grpcurl: Grpcurl, word: str) -> None:
     described = grpcurl("describe", word, token=None)

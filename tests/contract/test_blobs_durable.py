@@ -112,7 +112,7 @@ def test_after_an_io_error_nothing_is_acknowledged_and_nothing_more_is_taken(
     with pytest.raises(ReadOnly):
         shelf.upload(content_of(MIB), "another")
 
-    assert (calls.made[made:], shelf.blobs.writable) == ([], False)  # a failed sync is never asked again
+    assert (calls.made[made:], shelf.blobs.packs.writable) == ([], False)  # a failed sync is never asked again
     assert (shelf.names(), len(shelf.packs()), shelf.unfinished()) == (["before"], 1, [])
     assert shelf.download(before) == content_of(MIB, seed=1)
 

@@ -84,7 +84,12 @@ def test_the_fallback_repository_carries_the_organizations_uid() -> None:
         ("Ann Lee-Smith_2 (QA).", None, "annlee-smith_2qa.@localhost"),
         ("Ann", "  ", "ann@localhost"),
         ("Jürgen Groß", None, "jürgengroß@localhost"),
-        ("!?", None, "@localhost"),
+        ("Ann", " Ann@Example.com\n", "ann@example.com"),
+        (None, "\u00a0 x@y", "x@y"),
+        ("!?", None, None),
+        ("-._", "  ", None),
+        ("!?", "ann@x", "ann@x"),
+        ("\u674e", None, "\u674e@localhost"),
         ("N" * 128, None, "n" * 128 + "@localhost"),
         (" ", None, None),
         (None, None, None),
@@ -94,6 +99,20 @@ def test_an_author_is_known_by_e_mail_or_by_one_made_of_the_name(
     name: str | None, email: str | None, expected: str | None
 ) -> None:
     assert author_email(name, email) == expected
+
+
+def test_blanks_around_an_address_make_no_other_author() -> None:
+    result = prepared(
+        CommitDraft("a", author_name="Ann", author_email="ann@example.com "),
+        CommitDraft("b", author_name="Ann", author_email="ann@example.com"),
+    )
+    assert result.authors == {"ann@example.com": "Ann"}
+
+
+def test_a_name_of_symbols_alone_is_shown_with_its_commit_and_is_no_author() -> None:
+    result = prepared(CommitDraft("a", author_name="!?"))
+    assert [(commit.author_name, commit.author_email) for commit in result.commits] == [("!?", None)]
+    assert result.authors == {}
 
 
 def test_an_author_has_the_name_that_the_newest_commit_says() -> None:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, LiteralString
-
-import psycopg
 import pytest
 
 import store.commits.writing
-from store.commits.contents import AuthorRow, CommitRow, HeadCommitRow
+from store.commits.contents import AuthorRow, HeadCommitRow
 from store.commits.drafts import ADDED, DELETED, MODIFIED, CommitDraft
 from store.commits.models import Commit, CommitAuthor, CommitFile, ReleaseAuthor, ReleaseCommit, ReleaseHead
 from store.commits.read import list_commits
 from store.commits.set import set_commits
 from store.database import Database, QueryEvent, Terms
-from store.errors import CommitsBusy, OrganizationNotFound, ReleaseNotFound
+from store.errors import OrganizationNotFound, ReleaseNotFound
 from store.organizations.models import Repository
 from store.organizations.repositories import (
     RepositoryChanges,
@@ -31,9 +25,7 @@ from store.paging import PageRequest
 from store.releases.details import ReleaseDetails
 from store.releases.read import get_release
 from tests.contract.acme import Acme
-from tests.contract.callers import held_at
-
-VERSION = "app@1.0.0"
+from tests.contract.commits import VERSION, count, in_projects, keys, listed, set_to
 
 
 @pytest.fixture
@@ -41,29 +33,6 @@ def acme(database: Database) -> Acme:
     acme = Acme(database, "web", "api")
     acme.release(VERSION, "web", "api")
     return acme
-
-
-def set_to(acme: Acme, *commits: CommitDraft, version: str = VERSION) -> ReleaseDetails:
-    details: ReleaseDetails = set_commits(acme.db, acme.everybody, "acme", version, commits)
-    return details
-
-
-def listed(acme: Acme, version: str = VERSION) -> list[CommitRow]:
-    page = list_commits(acme.db, acme.everybody, "acme", version, PageRequest(1000), changed_files=True)
-    return [item.commit for item in page.items]
-
-
-def keys(acme: Acme, version: str = VERSION) -> list[str]:
-    return [commit.key for commit in listed(acme, version)]
-
-
-def count(acme: Acme, model: Any) -> int:
-    return len(acme.db.read(lambda reader: reader.fetch(model.select())))
-
-
-def in_projects(acme: Acme, version: str = VERSION) -> list[int]:
-    release = get_release(acme.db, acme.everybody, "acme", version).release
-    return [row.commit_count for row in acme.rows_in_projects(release.id)]
 
 
 def test_everything_that_is_said_of_a_commit_comes_back(acme: Acme) -> None:
@@ -322,89 +291,3 @@ def test_a_caller_without_one_of_the_projects_sees_no_release_to_set_commits_of(
 def test_the_etag_does_not_change_with_commits(acme: Acme) -> None:
     before = get_release(acme.db, acme.everybody, "acme", VERSION).release.etag
     assert set_to(acme, CommitDraft("a")).release.etag == before
-
-
-def at_once(calls: Sequence[Any]) -> list[Any]:
-    together = threading.Barrier(len(calls))
-
-    def run(call: Any) -> Any:
-        together.wait(30)
-        return call()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
-
-
-def test_twenty_parallel_calls_leave_the_whole_list_of_one_of_them(acme: Acme) -> None:
-    def call(number: int) -> Any:
-        commits = [
-            CommitDraft(f"{number}-{index}", f"r{index % 3}", f"Author {index % 5}", commit_time=index)
-            for index in range(100 + number)
-        ]
-        return lambda: set_to(acme, *commits)
-
-    answers = at_once([call(number) for number in range(20)])
-    assert [details.release.commit_count for details in answers] == [100 + number for number in range(20)]
-    left = keys(acme)
-    number = len(left) - 100
-    assert left == [f"{number}-{index}" for index in reversed(range(len(left)))]
-    release = get_release(acme.db, acme.everybody, "acme", VERSION).release
-    assert release.commit_count == len(left)
-    assert in_projects(acme) == [len(left), len(left)]
-
-
-def test_parallel_calls_for_releases_of_one_repository_store_each_commit_once(acme: Acme) -> None:
-    versions = [f"app@1.0.{number}" for number in range(1, 9)]
-    for version in versions:
-        acme.release(version, "web")
-    shared = [
-        CommitDraft(f"c{index}", f"r{index % 2}", author_email=f"{index % 7}@x", changed_files={f"f{index}": ADDED})
-        for index in range(150)
-    ]
-
-    def call(number: int) -> Any:
-        turned = shared[number * 10 :] + shared[: number * 10]
-        return lambda: set_to(acme, *turned, version=versions[number])
-
-    at_once([call(number) for number in range(8)])
-    assert [count(acme, model) for model in (Repository, CommitAuthor, Commit, CommitFile)] == [2, 7, 150, 150]
-    for version in versions:
-        assert sorted(keys(acme, version)) == sorted(commit.id for commit in shared)
-        assert {commit.changed_file_count for commit in listed(acme, version)} == {1}
-
-
-def test_a_call_that_waits_as_long_as_it_may_is_told_that_the_release_is_busy(acme: Acme) -> None:
-    with ThreadPoolExecutor(1) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
-        first = pool.submit(set_to, acme, CommitDraft("a"))
-        assert held.wait(30)
-        with pytest.raises(CommitsBusy) as busy:
-            set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b")], wait_seconds=0.05)
-    first.result(30)
-    assert busy.value.retry_after_seconds
-    assert busy.value.metadata == {"name": f"organizations/acme/releases/{VERSION}"}
-    assert keys(acme) == ["a"]
-
-
-def test_those_who_wait_for_a_release_leave_the_database_to_everybody_else(acme: Acme) -> None:
-    with ThreadPoolExecutor(13) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
-        calls = [pool.submit(set_to, acme, CommitDraft("a"))]
-        assert held.wait(30)
-        calls += [pool.submit(set_to, acme, CommitDraft(f"b{number}")) for number in range(12)]
-        assert get_release(acme.db, acme.everybody, "acme", VERSION).release.commit_count == 0
-    assert [call.result(30).release.commit_count for call in calls] == [1] * 13
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # an SQLite database has one process
-@pytest.mark.parametrize("table", ["release", "repository"])
-def test_another_process_that_holds_the_release_or_its_repository_makes_a_call_wait_and_then_tells_busy(
-    acme: Acme, database_url: str, table: LiteralString
-) -> None:
-    set_to(acme, CommitDraft("a", "r"))
-    with psycopg.connect(database_url) as other:
-        other.execute(f"SELECT 1 FROM {table} FOR UPDATE")
-        with pytest.raises(CommitsBusy):
-            set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b", "r")], wait_seconds=0.2)
-        other.rollback()
-    assert keys(acme) == ["a"]
-    set_to(acme, CommitDraft("b", "r"))
-    assert keys(acme) == ["b"]

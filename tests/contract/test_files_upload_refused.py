@@ -69,7 +69,7 @@ def test_the_first_byte_too_many_is_refused(shelf: Shelf) -> None:
         with pytest.raises(SizeMismatch) as raised:
             upload.write(b"d", offset=3)
 
-    assert raised.value.metadata == {"expected": "3", "actual": "4"}
+    assert raised.value.metadata == {"unit": "bytes", "expected": "3", "actual": "4"}
 
 
 def test_too_large_a_file_is_refused_before_its_bytes_and_while_they_come(shelf: Shelf) -> None:

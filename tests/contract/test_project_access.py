@@ -6,6 +6,8 @@ from store.access import Access
 from store.access.projects import (
     ProjectRow,
     ProjectSet,
+    ProjectSlugText,
+    QualifiedSlug,
     accessible_projects,
     member_projects,
     project_slugs,
@@ -15,16 +17,19 @@ from store.access.projects import (
 from store.database import Database, new_id
 from store.errors import ProjectForbidden
 from store.organizations.lookup import OrganizationRow, ProjectDetails
+from store.organizations.organizations import OrganizationChanges, update_organization
 from store.organizations.projects import ProjectChanges, update_project
 from tests.contract.callers import OPERATOR, member_of, member_of_all, new_organization, new_project
 
 
-def to_create_in(db: Database, access: Access, organization: OrganizationRow, *slugs: str) -> tuple[ProjectRow, ...]:
+def to_create_in(
+    db: Database, access: Access, organization: OrganizationRow, *slugs: ProjectSlugText
+) -> tuple[ProjectRow, ...]:
     return db.read(lambda reader: projects_to_create_in(reader, access, organization, slugs))
 
 
 def to_list(
-    db: Database, access: Access, organization: OrganizationRow, *slugs: str, everything: bool = False
+    db: Database, access: Access, organization: OrganizationRow, *slugs: ProjectSlugText, everything: bool = False
 ) -> ProjectSet:
     return db.read(lambda reader: projects_to_list(reader, access, organization, slugs, everything=everything))
 
@@ -67,6 +72,36 @@ def test_a_project_of_another_organization_is_forbidden_even_to_an_operator(data
     new_project(database, umbrella, "web")
     with pytest.raises(ProjectForbidden):
         to_create_in(database, OPERATOR, acme, "web")
+
+
+def test_a_project_may_be_named_with_any_slug_that_its_organization_has_or_had(database: Database) -> None:
+    acme = new_organization(database)
+    web = new_project(database, acme, "web")
+    acme = update_organization(database, OPERATOR, "acme", OrganizationChanges(slug="acme2"))
+    for slug in ("acme", "acme2"):
+        assert to_create_in(database, member_of(acme, web), acme, QualifiedSlug(slug, "web"), "web") == (
+            ProjectRow(web.id, "web"),
+        )
+        assert to_list(database, member_of(acme, web), acme, QualifiedSlug(slug, "web")) == only(web)
+        assert to_list(database, OPERATOR, acme, QualifiedSlug(slug, "-"), everything=True).everything
+
+
+def test_an_organization_that_is_not_the_calls_own_answers_as_one_that_is_not(database: Database) -> None:
+    acme, umbrella = new_organization(database, "acme"), new_organization(database, "umbrella")
+    for organization in (acme, umbrella):
+        new_project(database, organization, "web")
+    told = []
+    for access in (OPERATOR, member_of_all(acme)):
+        for slug in ("umbrella", "nobody"):
+            for everything in (False, True):
+                with pytest.raises(ProjectForbidden) as raised:
+                    to_list(database, access, acme, QualifiedSlug(slug, "web"), "web", everything=everything)
+                assert raised.value.metadata == {"projects": f"organizations/{slug}/projects/web"}
+                told.append(raised.value.message.replace(slug, "*"))
+            with pytest.raises(ProjectForbidden) as raised:
+                to_create_in(database, access, acme, QualifiedSlug(slug, "web"), "web")
+            told.append(raised.value.message.replace(slug, "*"))
+    assert len(set(told)) == 1
 
 
 def test_open_membership_opens_lists_but_not_creation(database: Database) -> None:

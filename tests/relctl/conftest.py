@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from store.database import Database
-from tests.clocks import ManualClock
-from tests.conftest import opened
 from tests.relctl.command_line import Relctl
 from tests.relctl.repositories import Repository
-from tests.rpc.serving import served
 from tests.rpc.wire import Served
 
 
@@ -30,33 +25,11 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def registry(database: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Served]:
-    """A running server on each engine; its clock stands still."""
-    with served(database, clock, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def sqlite(clock: ManualClock, tmp_path: Path) -> Iterator[Database]:
-    """A fresh database on SQLite."""
-    with opened(f"sqlite://{tmp_path}/registry.db", clock) as database:
-        database.migrate()
-        yield database
-
-
-@pytest.fixture
-def local(sqlite: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Served]:
-    """A running server on SQLite, for tests of what is the same whatever the database."""
-    with served(sqlite, clock, tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def acme(local: Served) -> Served:
+def acme(edge: Served) -> Served:
     """The server on SQLite with the organization acme, its project web, and the release app@1.0.0 of it."""
-    organization = local.make_organization("acme", projects=["web"])
-    local.make_release(organization, "app@1.0.0", "web")
-    return local
+    organization = edge.make_organization("acme", projects=["web"])
+    edge.make_release(organization, "app@1.0.0", "web")
+    return edge
 
 
 @pytest.fixture

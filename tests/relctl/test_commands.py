@@ -15,8 +15,8 @@ from tests.relctl.repositories import Repository
 from tests.rpc.wire import OPERATOR_TOKEN, Served
 
 
-def test_an_organization_is_created_shown_listed_and_changed(local: Served, relctl: Relctl) -> None:
-    ctl = relctl.at(local)
+def test_an_organization_is_created_shown_listed_and_changed(edge: Served, relctl: Relctl) -> None:
+    ctl = relctl.at(edge)
     ctl.ok("org", "create", "acme", "--name", "Acme Inc.")
     assert ctl.json("org", "get")[0]["display_name"] == "Acme Inc."
     ctl.ok("org", "update", "acme", "--slug", "acme-two", "--open-membership")

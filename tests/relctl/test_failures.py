@@ -23,10 +23,10 @@ from releaseregistry.v1 import files_pb2, releases_pb2, tokens_pb2
 from releaseregistry.v1.commits_pb2 import Commit
 
 from relctl import Client, FileDraft, LocalError, RegistryError, ReleaseDraft, connect
-from relctl.connection import SERVICES, STREAM_ATTEMPTS, service_config
+from relctl.connection import ATTEMPTS, SERVICES, service_config
 from server.errors import Draining, StreamsBusy
 from store.database import Database
-from store.errors import ReleaseNotFound
+from store.errors import CommitsBusy, EtagMismatch, ReleaseNotFound, StorageFull
 from tests.clocks import ManualClock
 from tests.relctl.command_line import Relctl
 from tests.rpc.serving import served
@@ -150,6 +150,58 @@ def test_any_other_refusal_is_not_repeated(scripted: Script) -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("refusal", [EtagMismatch('"3"'), StorageFull()], ids=["etag", "disk"])
+def test_what_only_people_can_mend_is_not_repeated(scripted: Script, refusal: Exception) -> None:
+    calls: list[object] = []
+
+    def create(request: object, call: object) -> releases_pb2.CreateReleaseResponse:
+        calls.append(request)
+        raise refusal
+
+    made = scripted(CreateRelease=create)
+    with pytest.raises(RegistryError):
+        made.client.releases.create("acme", ReleaseDraft(version="app@1.0.0"))
+    assert (len(calls), made.slept) == (1, [])
+
+
+def test_a_release_whose_commits_others_are_setting_is_created_again_with_the_same_request_id(
+    scripted: Script,
+) -> None:
+    seen: list[str] = []
+
+    def create(request: releases_pb2.CreateReleaseRequest, call: object) -> releases_pb2.CreateReleaseResponse:
+        seen.append(request.request_id)
+        if len(seen) < 3:
+            raise CommitsBusy("acme", "app@1.0.0")  # asks for a second
+        return releases_pb2.CreateReleaseResponse(release=releases_pb2.Release(commit_count=1))
+
+    made = scripted(CreateRelease=create)
+    answer = made.client.releases.create("acme", ReleaseDraft(version="app@1.0.0"), commits=[Commit(id="a")])
+    assert answer.release.commit_count == 1
+    assert (len(seen), len(set(seen))) == (3, 1)
+    assert len(made.slept) == 2
+    assert min(made.slept) >= 0.8
+
+
+def test_a_call_that_is_too_late_for_another_attempt_tells_why_it_was_refused(scripted: Script) -> None:
+    calls: list[object] = []
+
+    def create(request: object, call: object) -> releases_pb2.CreateReleaseResponse:
+        calls.append(request)
+        raise CommitsBusy("acme", "app@1.0.0")
+
+    made = scripted(CreateRelease=create)
+    with connect(made.server.address, token=OPERATOR_TOKEN, deadline_seconds=0.7) as hasty:
+        with pytest.raises(RegistryError) as raised:
+            hasty.releases.create("acme", ReleaseDraft(version="app@1.0.0"))
+    assert raised.value.reason == "COMMITS_BUSY"
+    assert (len(calls), made.slept) == (1, [])
+    with pytest.raises(RegistryError) as raised:
+        made.client.releases.create("acme", ReleaseDraft(version="app@1.0.0"))
+    assert raised.value.reason == "COMMITS_BUSY"
+    assert len(calls) == 1 + ATTEMPTS
+
+
 def test_a_token_whose_secret_was_lost_on_the_way_is_no_success(scripted: Script, relctl: Relctl) -> None:
     def create(request: tokens_pb2.CreateTokenRequest, call: object) -> tokens_pb2.CreateTokenResponse:
         return tokens_pb2.CreateTokenResponse(token=tokens_pb2.Token(uid="the-uid"))
@@ -171,6 +223,20 @@ def test_commits_are_sent_again_whole_while_the_server_is_unavailable(scripted: 
     client = scripted(SetCommits=set_commits).client
     assert client.releases.set_commits("acme", "app@1.0.0", [Commit(id="a"), Commit(id="b")]).commit_count == 2
     assert attempts == [["a", "b"], ["a", "b"]]
+
+
+def test_commits_are_sent_again_while_others_are_setting_theirs(scripted: Script) -> None:
+    attempts: list[int] = []
+
+    def set_commits(requests: Iterator[Any], call: object) -> releases_pb2.SetCommitsResponse:
+        attempts.append(sum(len(request.commits) for request in requests))
+        if len(attempts) == 1:
+            raise CommitsBusy("acme", "app@1.0.0")
+        return releases_pb2.SetCommitsResponse(release=releases_pb2.Release(commit_count=1))
+
+    client = scripted(SetCommits=set_commits).client
+    assert client.releases.set_commits("acme", "app@1.0.0", [Commit(id="a")]).commit_count == 1
+    assert attempts == [1, 1]
 
 
 def test_an_upload_is_sent_again_from_the_start_under_the_same_id(scripted: Script, tmp_path: Path) -> None:
@@ -216,8 +282,8 @@ def test_an_upload_is_given_up_after_so_many_attempts_and_waits_as_long_as_it_is
     with pytest.raises(RegistryError) as raised:
         made.client.files.upload("acme", "app@1.0.0", source, FileDraft(file_name="artifact"))
     assert raised.value.reason == "STREAMS_BUSY"
-    assert len(attempts) == STREAM_ATTEMPTS
-    assert len(made.slept) == STREAM_ATTEMPTS - 1
+    assert len(attempts) == ATTEMPTS
+    assert len(made.slept) == ATTEMPTS - 1
     assert min(made.slept) >= 0.8
 
 

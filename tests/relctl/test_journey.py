@@ -35,10 +35,10 @@ def history(repository: Repository) -> None:
 
 
 def test_commits_of_a_release_equal_git_log_and_the_next_release_takes_those_since(
-    registry: Served, relctl: Relctl, repository: Repository
+    server: Served, relctl: Relctl, repository: Repository
 ) -> None:
     history(repository)
-    ctl = relctl.at(registry)
+    ctl = relctl.at(server)
     ctl.ok("org", "create", "acme")
     ctl.ok("project", "create", "web")
     ctl.ok("release", "create", "app@1.0.0", "--project", "web")
@@ -52,7 +52,7 @@ def test_commits_of_a_release_equal_git_log_and_the_next_release_takes_those_sin
     released = repository.text("rev-parse", "HEAD")
     repository.write("new", "file")
     repository.commit("new", GIT_COMMITTER_DATE="1700000060 +0000")
-    registry.clock.advance(seconds=60)
+    server.clock.advance(seconds=60)
     ctl.ok("release", "create", "app@1.1.0", "--project", "web")
     told = ctl.ok("release", "set-commits", "app@1.1.0", "--auto", "--git", repository.folder)
     assert f"since {released[:12]}, the last of app@1.0.0" in told.err
@@ -63,10 +63,10 @@ def test_commits_of_a_release_equal_git_log_and_the_next_release_takes_those_sin
     assert previous["version"] == "app@1.0.0"
 
 
-def test_a_file_comes_back_as_it_was_sent(registry: Served, relctl: Relctl, tmp_path: Path) -> None:
-    organization = registry.make_organization("acme", projects=["web"])
-    registry.make_release(organization, "app@1.0.0", "web")
-    ctl = relctl.at(registry)
+def test_a_file_comes_back_as_it_was_sent(server: Served, relctl: Relctl, tmp_path: Path) -> None:
+    organization = server.make_organization("acme", projects=["web"])
+    server.make_release(organization, "app@1.0.0", "web")
+    ctl = relctl.at(server)
     for size in (0, 1, FRAME_BYTES, 3 * FRAME_BYTES + 17):
         source, copy = tmp_path / f"{size}.bin", tmp_path / f"{size}.copy"
         source.write_bytes(os.urandom(size))

@@ -65,7 +65,7 @@ def test_a_file_that_was_named_must_be_there(relctl: Relctl, monkeypatch: pytest
 
 @pytest.mark.parametrize("place", ["RELEASES_DATA", "XDG_DATA_HOME", "HOME"])
 def test_the_operators_token_of_a_server_on_this_machine_is_found(
-    local: Served, relctl: Relctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+    edge: Served, relctl: Relctl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
 ) -> None:
     below = {"RELEASES_DATA": "", "XDG_DATA_HOME": "release-registry", "HOME": ".local/share/release-registry"}[place]
     folder = tmp_path / "there"
@@ -73,7 +73,7 @@ def test_the_operators_token_of_a_server_on_this_machine_is_found(
     (folder / below / "operator-token").write_text(OPERATOR_TOKEN + "\n")
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv(place, str(folder))
-    relctl.ok("--server", local.address, "whoami")
+    relctl.ok("--server", edge.address, "whoami")
 
 
 def test_the_operators_token_is_never_sent_to_another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_token_of_an_organization_works_in_it(acme: Served, relctl: Relctl) ->
 
 
 def test_an_operator_works_in_the_only_organization_and_must_choose_among_several(
-    local: Served, relctl: Relctl, monkeypatch: pytest.MonkeyPatch
+    edge: Served, relctl: Relctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ctl = relctl.at(local)
+    ctl = relctl.at(edge)
     assert "relctl org create" in ctl.fails(6, "LOCAL", "project", "list")
     ctl.ok("org", "create", "acme")
     assert ctl.json("project", "list") == []

@@ -142,9 +142,9 @@ def test_a_status_that_does_not_exist_is_refused(acme: Served) -> None:
 def test_a_project_of_another_organization_is_refused(acme: Served) -> None:
     sent = request("1.0.0")
     sent.release.projects.append("organizations/other/projects/web")
-    with raises_reason("INVALID_NAME", grpc.StatusCode.INVALID_ARGUMENT) as refusal:
+    with raises_reason("PROJECT_FORBIDDEN", grpc.StatusCode.PERMISSION_DENIED) as refusal:
         acme.releases.CreateRelease(sent, metadata=acme.operator)
-    assert list(refusal.violations) == ["release.projects[0]"]
+    assert refusal.metadata == {"projects": "organizations/other/projects/web"}
 
 
 def test_projects_that_are_missing_or_not_the_tokens_are_refused_alike(acme: Served) -> None:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from releaseregistry.v1 import commits_pb2, organizations_pb2, releases_pb2, tokens_pb2
+from releaseregistry.v1 import commits_pb2, files_pb2, organizations_pb2, releases_pb2, tokens_pb2
 
+from store.database import Database
+from tests.clocks import ManualClock
+from tests.rpc.serving import served
 from tests.rpc.wire import raises_reason
-from tests.server_process import ServerProcess, Stubs, free_port
+from tests.server_process import OPERATOR_TOKEN, ServerProcess, Stubs, free_port
 
 NAME = "organizations/acme/releases/app@1.0.0"
 WAIT = 30.0
@@ -109,9 +116,11 @@ def test_a_second_signal_cuts_what_still_runs(process: ServerProcess) -> None:
         os.kill(process.pid, signal.SIGTERM)
         wait_for_not_serving(channel)
         os.kill(process.pid, signal.SIGTERM)
-        with pytest.raises(grpc.RpcError):
+        with pytest.raises(grpc.RpcError) as cut:
             stream.call.result(WAIT)
+        assert cut.value.code() == grpc.StatusCode.UNAVAILABLE
     assert exit_code(process, seconds=15) == 0
+    assert "FRAME_OUT_OF_ORDER" not in process.output()  # it did not end: we cut it
     # Nothing of the cut call was kept, and the server starts again on its data.
     process.start()
     with process.channel() as channel:
@@ -119,6 +128,57 @@ def test_a_second_signal_cuts_what_still_runs(process: ServerProcess) -> None:
             releases_pb2.GetReleaseRequest(name=NAME), metadata=process.metadata
         )
         assert answer.release.commit_count == 0
+
+
+@pytest.mark.parametrize("grace,signals", [("1", 1), ("60", 2)])
+def test_a_stream_that_goes_on_when_the_grace_is_over_ends_with_draining(
+    tmp_path: Path, grace: str, signals: int
+) -> None:
+    with (
+        ServerProcess(tmp_path, environment={"RELEASES_DRAIN_SECONDS": grace}) as process,
+        process.channel() as channel,
+    ):
+        stubs = Stubs(channel)
+        OpenStream(process, stubs).finish()
+        ended = threading.Event()
+
+        def endless() -> Iterator[commits_pb2.SetCommitsRequest]:
+            yield commits_pb2.SetCommitsRequest(name=NAME)
+            while not ended.wait(0.02):
+                yield commits_pb2.SetCommitsRequest(commits=[commits_pb2.Commit(id="b")])
+
+        call: Any = stubs.releases.SetCommits.future(endless(), metadata=process.metadata)
+        whoami(process, stubs)
+        os.kill(process.pid, signal.SIGTERM)
+        wait_for_not_serving(channel)
+        if signals == 2:
+            os.kill(process.pid, signal.SIGTERM)
+        with raises_reason("DRAINING", "UNAVAILABLE") as refusal:
+            call.result(WAIT)
+        ended.set()
+        assert refusal.retry_seconds is not None
+        assert exit_code(process) == 0
+        assert "FRAME_OUT_OF_ORDER" not in process.output()
+
+
+def test_a_download_that_goes_on_when_the_grace_is_over_ends_with_draining(
+    sqlite: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    def endless(request: object, call: object) -> Iterator[files_pb2.DownloadReleaseFileResponse]:
+        while True:
+            yield files_pb2.DownloadReleaseFileResponse(data=b"x")
+
+    with served(sqlite, clock, tmp_path, script={"DownloadReleaseFile": endless}) as running:
+        answers = running.releases.DownloadReleaseFile(
+            files_pb2.DownloadReleaseFileRequest(name=f"{NAME}/files/{uuid.uuid4()}"), metadata=running.operator
+        )
+        next(answers)
+        with ThreadPoolExecutor(1) as drainer:
+            drained = drainer.submit(running.server.drain, seconds=0)
+            with raises_reason("DRAINING", "UNAVAILABLE"):
+                list(answers)
+            drained.result(WAIT)
+        assert running.server.running_calls == 0
 
 
 def test_sigint_ends_the_server_as_sigterm_does(process: ServerProcess) -> None:
@@ -158,7 +218,9 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
         ((), {"RELEASES_STREAM_SLOTS": "many"}, "RELEASES_STREAM_SLOTS='many': must be a whole number from 1 to 1000."),
         (("--stream-slots", "0"), {}, "--stream-slots='0': must be a whole number from 1 to 1000."),
         ((), {"RELEASES_LISTENS": "x"}, "RELEASES_LISTENS is no setting. Did you mean RELEASES_LISTEN?"),
-        ((), {"RELEASES_LISTEN": "0.0.0.0:0"}, "beyond loopback"),
+        ((), {"RELEASES_LISTEN": "0.0.0.0:0"}, "RELEASES_LISTEN='0.0.0.0:0' is beyond loopback"),
+        (("--listen", "0.0.0.0:0"), {}, "--listen='0.0.0.0:0' is beyond loopback"),
+        ((), {"RELEASES_DATABASE": "postgresql://u:sec%ret@h/x"}, "RELEASES_DATABASE: must be sqlite:"),
         ((), {"RELEASES_BOOTSTRAP_TOKEN": "short"}, "RELEASES_BOOTSTRAP_TOKEN"),
         (("--nothing",), {}, "unrecognized arguments: --nothing"),
         (("bake",), {}, "'bake' is no command"),
@@ -183,6 +245,7 @@ def test_a_port_that_is_taken_is_one_line(process: ServerProcess, tmp_path: Path
     assert done.returncode == 69
     assert len(said) == 1
     assert f"Cannot listen on {process.address}" in said[0]
+    assert not (tmp_path / "data").exists()  # nothing was made, so the next start is the first one
 
 
 def test_a_data_folder_that_another_server_has_is_one_line(process: ServerProcess, tmp_path: Path) -> None:
@@ -227,6 +290,38 @@ def test_the_first_start_tells_a_person_what_to_try_next(tmp_path: Path) -> None
                 organization=organizations_pb2.Organization(slug="acme"), request_id=str(uuid.uuid4())
             )
             Stubs(channel).organizations.CreateOrganization(request, metadata=metadata)
+
+
+def test_on_a_terminal_every_start_tells_what_to_try_next(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    settings = {
+        "RELEASES_DATA": str(tmp_path / "data"),
+        "RELEASES_LISTEN": "127.0.0.1:0",
+        "RELEASES_BOOTSTRAP_TOKEN": OPERATOR_TOKEN,  # so that no start makes a token
+    }
+    command = [sys.executable, "-m", "server"]
+    with subprocess.Popen(command, env={**os.environ, **settings}, stdout=its, stderr=subprocess.DEVNULL) as program:
+        os.close(its)
+        said = b""
+        while b"relctl org create acme" not in said:
+            said += os.read(ours, 1000)
+        program.terminate()
+    os.close(ours)
+    assert b"Release registry listens on 127.0.0.1:" in said
+    assert b"the value of RELEASES_BOOTSTRAP_TOKEN" in said
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = run(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"release-server, version {version('release-registry')}\n")
+
+
+def test_help_of_token_create_tells_its_own_flag_first(tmp_path: Path) -> None:
+    done = run(tmp_path, "token", "create", "--help")
+    assert done.returncode == 0
+    flags = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  --")]
+    assert flags[0] == "--name"
+    assert "--data" in flags
 
 
 def test_settings_prints_the_page_of_settings(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_health_is_told_without_a_token_for_the_server_and_each_service(edge: Se
     with pytest.raises(grpc.RpcError) as raised:
         stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
     assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+    for service in ('""', *(service.full_name for service in SERVICES)):
+        assert service in (raised.value.details() or "")
 
 
 def test_more_watchers_of_health_than_its_lane_has_threads_stop_no_check(edge: Served) -> None:

@@ -129,7 +129,9 @@ def test_a_message_behind_finish_is_refused_and_nothing_changed(acme: Served) ->
 def test_another_count_than_was_sent_is_refused(acme: Served, announced: int) -> None:
     with raises_reason("SIZE_MISMATCH", "INVALID_ARGUMENT") as refusal:
         send(acme, message("a", name=NAME), message("a", finish=True, commit_count=announced))
-    assert refusal.metadata == {"expected": str(announced), "actual": "2"}
+    assert refusal.metadata == {"unit": "commits", "expected": str(announced), "actual": "2"}
+    assert f"{announced} commits were announced and 2 came" in refusal.message
+    assert "commit_count" in refusal.message
     assert listed(acme) == []
 
 

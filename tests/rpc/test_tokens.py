@@ -155,12 +155,24 @@ def test_a_bad_field_is_named(edge: Served, token: pb.Token, parent: str, field:
     assert list(refusal.violations) == [field]
 
 
-@pytest.mark.parametrize("name", ["web", "organizations/other/projects/web", "organizations/acme/projects/"])
-def test_projects_are_named_in_full_and_of_the_tokens_organization(edge: Served, name: str) -> None:
+@pytest.mark.parametrize("name", ["web", "organizations/acme/projects/"])
+def test_projects_are_named_in_full(edge: Served, name: str) -> None:
     edge.make_organization(projects=["web"])
     with raises_reason("INVALID_NAME", "INVALID_ARGUMENT") as refusal:
         create(edge, pb.Token(scopes=["org:read"], projects=[name]))
     assert refusal.metadata["field"] == "token.projects[0]"
+
+
+def test_a_token_takes_no_projects_of_another_organization_and_the_installations_none(server: Served) -> None:
+    server.make_organization(projects=["web"])
+    server.make_organization("other", projects=["web"])
+    others = pb.Token(scopes=["org:read"], projects=["organizations/other/projects/web"])
+    with raises_reason("PROJECT_FORBIDDEN", "PERMISSION_DENIED") as refusal:
+        create(server, others)
+    assert refusal.metadata == {"projects": "organizations/other/projects/web"}
+    with raises_reason("INVALID_FIELD", "INVALID_ARGUMENT") as refusal:
+        create(server, others, parent="")
+    assert list(refusal.violations) == ["token.projects"]
 
 
 def test_a_revoked_token_is_refused_at_once(server: Served) -> None:

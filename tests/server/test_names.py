@@ -90,6 +90,18 @@ def test_another_form_is_refused_with_the_form_that_is_expected(parse: Callable[
     assert [violation.field for violation in refused.value.violations] == ["the.field"]
 
 
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (names.parse_release, f"organizations/acme/releases/{'a' * 201}"),
+        (names.parse_file, f"organizations/acme/releases/{'a' * 201}/files/{ID}"),
+    ],
+)
+def test_a_name_with_a_version_that_is_too_long_is_told_the_limit(parse: Callable[..., Any], text: str) -> None:
+    with pytest.raises(InvalidName, match="its version has 201 characters, and at most 200 are allowed"):
+        parse(text, field="name")
+
+
 @given(st.text(max_size=220))
 def test_a_release_can_be_named_exactly_when_its_version_is_valid(version: str) -> None:
     try:

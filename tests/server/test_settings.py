@@ -59,6 +59,10 @@ def test_a_database_of_postgresql_is_taken_as_it_is() -> None:
         ("RELEASES_DATA", ""),
         ("RELEASES_DATABASE", "mysql://host/name"),
         ("RELEASES_DATABASE", "sqlite://relative.db"),
+        ("RELEASES_DATABASE", "sqlite:///"),
+        ("RELEASES_DATABASE", "postgresql://"),
+        ("RELEASES_DATABASE", "postgresql://u:sec%ret@h/x"),
+        ("RELEASES_DATABASE", "postgresql://h/x?nonsense=1"),
         ("RELEASES_POOLER", "statement"),
         ("RELEASES_TLS_CERTIFICATE", "/nowhere/server.crt"),
         ("RELEASES_ALLOW_PLAIN_TEXT", "maybe"),
@@ -89,10 +93,18 @@ def test_the_boundaries_of_a_number_are_taken() -> None:
         assert read_settings((), {"RELEASES_CALL_SLOTS": value}).call_slots == int(value)
 
 
-def test_what_a_database_url_holds_is_not_repeated_in_the_refusal() -> None:
-    with pytest.raises(SettingWrong) as refused:
-        read_settings((), {"RELEASES_DATABASE": "mysql://user:hunter2@host/name"})
-    assert "hunter2" not in str(refused.value)
+@pytest.mark.parametrize("url", ["mysql://user:hunter2@host/name", "postgresql://user:hunter2%@host/name"])
+def test_what_a_database_url_holds_is_not_repeated_in_the_refusal(url: str) -> None:
+    for arguments, environment in (((), {"RELEASES_DATABASE": url}), (("--database", url), {})):
+        with pytest.raises(SettingWrong) as refused:
+            read_settings(arguments, environment)
+        assert "hunter2" not in str(refused.value)
+        assert refused.value.__cause__ is None
+
+
+def test_a_password_with_special_characters_is_written_with_percent_signs() -> None:
+    url = "postgresql://user:sec%25ret@host/name"
+    assert read_settings((), {"RELEASES_DATABASE": url}).database == url
 
 
 def test_an_unknown_variable_is_refused_with_a_hint() -> None:
@@ -115,12 +127,16 @@ def test_tls_needs_both_files(tmp_path: Path, given: str, missing: str) -> None:
     file.write_text("x")
     with pytest.raises(SettingWrong, match=f"RELEASES_TLS_{missing} is not set"):
         read_settings((), {f"RELEASES_TLS_{given}": str(file)})
+    with pytest.raises(SettingWrong, match=f"^--tls-{missing.lower()} is not set"):
+        read_settings((f"--tls-{given.lower()}", str(file)), {})
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:50051", "registry.example.com:50051"])
 def test_plain_text_beyond_loopback_is_refused_unless_allowed(tmp_path: Path, listen: str) -> None:
-    with pytest.raises(SettingWrong, match="beyond loopback"):
+    with pytest.raises(SettingWrong, match=r"^RELEASES_LISTEN=.* beyond loopback.* RELEASES_ALLOW_PLAIN_TEXT=yes"):
         read_settings((), {"RELEASES_LISTEN": listen})
+    with pytest.raises(SettingWrong, match=r"^--listen=.* beyond loopback.* --tls-key.* --allow-plain-text=yes"):
+        read_settings(("--listen", listen), {})
     read_settings((), {"RELEASES_LISTEN": listen, "RELEASES_ALLOW_PLAIN_TEXT": "yes"})
     pem = tmp_path / "pem"
     trustme.CA().issue_cert("registry.example.com").private_key_and_cert_chain_pem.write_to_path(pem)
@@ -136,6 +152,8 @@ def test_a_certificate_and_a_key_that_are_no_pair_are_refused(tmp_path: Path) ->
     for wrong in (key, certificate):
         with pytest.raises(SettingWrong, match="are no pair"):
             read_settings((), {"RELEASES_TLS_CERTIFICATE": str(certificate), "RELEASES_TLS_KEY": str(wrong)})
+    with pytest.raises(SettingWrong, match=r"^--tls-certificate=.* and RELEASES_TLS_KEY=.* are no pair"):
+        read_settings(("--tls-certificate", str(certificate)), {"RELEASES_TLS_KEY": str(certificate)})
 
 
 def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:

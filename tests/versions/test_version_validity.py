@@ -52,7 +52,9 @@ REFUSED = {
     "a trailing space": ("1.0 ", "ends with a space"),
     "a leading no-break space": ("\u00a01.0", "begins with a space"),
     "a trailing ideographic space": ("1.0\u3000", "ends with a space"),
-    "a trailing line separator": ("1.0\u2028", "ends with a space"),
+    "a trailing line separator": ("1.0\u2028", "a line separator (U+2028) as character 4"),
+    "an inner line separator": ("1\u20280", "a line separator (U+2028) as character 2"),
+    "an inner paragraph separator": ("1\u20290", "a paragraph separator (U+2029) as character 2"),
     "a slash": ("app/web@1.0", "a slash (U+002F) as character 4"),
     "a leading slash": ("/1.0", "a slash (U+002F) as character 1"),
     "a backslash": ("app\\web", "a backslash (U+005C) as character 4"),
@@ -132,10 +134,10 @@ def test_any_text_with_a_slash_in_it_is_refused(text: str) -> None:
 
 @given(
     st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=20),
-    st.characters(categories=["Cc", "Cf", "Cs"]),
+    st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp"]),
     st.text(alphabet=st.characters(codec="utf-8"), max_size=20),
 )
-def test_any_text_with_a_control_or_format_character_or_a_surrogate_is_refused(
+def test_any_text_with_a_control_or_format_character_a_separator_of_lines_or_a_surrogate_is_refused(
     before: str, character: str, after: str
 ) -> None:
     with pytest.raises(InvalidVersion):
