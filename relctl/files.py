@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import RawIOBase
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,7 +18,7 @@ from releaseregistry.v1.files_pb2 import ReleaseFile, UploadReleaseFileRequest, 
 from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
 
 from relctl.connection import Connection, Pauses, new_request_id, repeat_while_busy
-from relctl.errors import LocalError, decode_error
+from relctl.errors import LocalError, RegistryError, decode_error
 from relctl.names import project_name, release_name
 
 # The size that travels fastest.
@@ -54,22 +55,42 @@ class Files:
 
         Raises RegistryError, and LocalError when the file cannot be read or changes its size while it is sent.
         """
-        header = messages.UploadHeader(
-            upload_id=new_request_id(),
-            parent=release_name(organization, version),
-            file_name=draft.file_name,
-            headers=draft.headers,
-        )
-        if draft.project is not None:
-            header.project = project_name(organization, draft.project)
-        if draft.dist is not None:
-            header.dist = draft.dist
+        header = _header(organization, version, draft)
         try:
             with path.open("rb") as source:
                 header.size_bytes = os.fstat(source.fileno()).st_size
-                return repeat_while_busy(lambda: self._upload_once(source, header, progress))
+                return repeat_while_busy(lambda: self._upload_once(_Frames(source, header, progress)))
         except OSError as error:
             raise LocalError(f"cannot read {path}: {error.strerror or error}") from None
+
+    def upload_from(
+        self,
+        organization: str,
+        version: str,
+        source: RawIOBase,
+        draft: FileDraft,
+        *,
+        progress: Progress = lambda _: None,
+    ) -> UploadReleaseFileResponse:
+        """Send what an unbuffered stream, such as a pipe, holds until it ends; a frame of it at a time is in memory.
+
+        As `upload`, but the stream can be read only once: it is sent again only while nothing was read from it yet. It
+        may still be read, by another thread, when an error is raised.
+
+        Raises RegistryError, and LocalError when the stream cannot be read.
+        """
+        header = _header(organization, version, draft)
+        pauses = Pauses()
+        while True:
+            frames = _Frames(source, header, progress)
+            try:
+                return self._upload_once(frames)
+            except RegistryError as error:
+                if frames.was_read:
+                    raise
+                pauses.wait_after(error)
+            except OSError as error:
+                raise LocalError(f"cannot read the input: {error.strerror or error}") from None
 
     def download(self, file: ReleaseFile, target: Path, *, progress: Progress = lambda _: None) -> None:
         """Read a file into `target`, replacing what is there, in one step and only when size and SHA-256 are right.
@@ -141,10 +162,7 @@ class Files:
         except OSError as error:
             raise LocalError(f"cannot write {target}: {error.strerror or error}") from None
 
-    def _upload_once(
-        self, source: BinaryIO, header: messages.UploadHeader, progress: Progress
-    ) -> UploadReleaseFileResponse:
-        frames = _Frames(source, header, progress)
+    def _upload_once(self, frames: _Frames) -> UploadReleaseFileResponse:
         # No deadline: how long is right depends on the file. A server that is gone ends the call by keepalive.
         call = self._stub.UploadReleaseFile.future(iter(frames), metadata=self._connection.metadata)
         try:
@@ -158,16 +176,17 @@ class Files:
 
 
 class _Frames:
-    """The frames of one upload, from the start of the source: header, data, finish.
+    """The frames of one upload: header, data, finish. From the start of the source, when the header says its size.
 
     What goes wrong in reading is kept in `failure` and ends the frames without a finish, so the server makes no file:
     grpc would log the exception and answer UNKNOWN.
     """
 
-    def __init__(self, source: BinaryIO, header: messages.UploadHeader, progress: Progress) -> None:
+    def __init__(self, source: BinaryIO | RawIOBase, header: messages.UploadHeader, progress: Progress) -> None:
         self._source = source
         self._header = header
         self._progress = progress
+        self.was_read = False
         self.failure: Exception | None = None
 
     def __iter__(self) -> Iterator[UploadReleaseFileRequest]:
@@ -179,19 +198,42 @@ class _Frames:
             self.failure = error
 
     def _frames(self) -> Iterator[UploadReleaseFileRequest]:
-        self._source.seek(0)
+        if self._header.HasField("size_bytes"):
+            self._source.seek(0)
         self._progress(0)
         yield UploadReleaseFileRequest(header=self._header)
+        self.was_read = True
         digest = hashlib.sha256()
         sent = 0
-        while data := self._source.read(FRAME_BYTES):
+        while data := self._read():
             digest.update(data)
             yield UploadReleaseFileRequest(data=messages.UploadData(offset=sent, data=data))
             sent += len(data)
             self._progress(sent)
-        if sent != self._header.size_bytes:
+        if self._header.HasField("size_bytes") and sent != self._header.size_bytes:
             raise LocalError(f"the file changed while it was sent: {sent} bytes instead of {self._header.size_bytes}")
         yield UploadReleaseFileRequest(finish=messages.UploadFinish(size_bytes=sent, sha256=digest.hexdigest()))
+
+    def _read(self) -> bytes:
+        """A whole frame's bytes, or what is left: pipes give what they have, a little at a time."""
+        data = bytearray()
+        while len(data) < FRAME_BYTES and (more := self._source.read(FRAME_BYTES - len(data))):
+            data += more
+        return bytes(data)
+
+
+def _header(organization: str, version: str, draft: FileDraft) -> messages.UploadHeader:
+    header = messages.UploadHeader(
+        upload_id=new_request_id(),
+        parent=release_name(organization, version),
+        file_name=draft.file_name,
+        headers=draft.headers,
+    )
+    if draft.project is not None:
+        header.project = project_name(organization, draft.project)
+    if draft.dist is not None:
+        header.dist = draft.dist
+    return header
 
 
 def _umask() -> int:

@@ -245,7 +245,8 @@ TABLE: Final = (
         "drain_seconds",
         "30",
         "seconds, 0 to 3600",
-        "How long running calls get to end after SIGTERM. A second signal ends the server at once.",
+        "How long running calls get to end after SIGTERM; streams that go on for longer are then ended with DRAINING. "
+        "A second signal ends the grace at once.",
         _number(0, 3600),
     ),
     Setting(

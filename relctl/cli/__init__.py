@@ -13,7 +13,7 @@ import click
 from relctl.cli import quiet  # noqa: F401 - before whatever imports grpc
 from relctl.cli.application import Application
 from relctl.cli.commits import commits
-from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, USAGE, describe, exit_code
+from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, REFUSED, USAGE, Declined, describe, exit_code
 from relctl.cli.files import files
 from relctl.cli.options import Folder, shared_options
 from relctl.cli.organizations import org
@@ -39,7 +39,7 @@ Without a token, and with a server on this machine, the operator's token is read
   there, times and parts that are not set are not.
 
 \b
-Exit codes: 0 done, 1 refused by the server, 2 wrong usage, 3 not found,
+Exit codes: 0 done, 1 refused by the server, or by you when asked, 2 wrong usage, 3 not found,
   4 no or wrong credentials, 5 unavailable or too late, 6 a problem on this side
   (git, a file, a setting), 130 interrupted. An error is one line on stderr:
   relctl: RELEASE_NOT_FOUND: ...
@@ -55,7 +55,10 @@ Begin with:
 
 
 @click.group(
-    cls=Folder, params=[*shared_options(at_root=True)], epilog=EPILOG, context_settings={"max_content_width": 110}
+    cls=Folder,
+    params=[*shared_options(at_root=True)],
+    epilog=EPILOG,
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(client_version(), prog_name="relctl")
 def relctl() -> None:
@@ -95,6 +98,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (
         RegistryError,
         LocalError,
+        Declined,
         click.ClickException,
         click.Abort,
         KeyboardInterrupt,
@@ -118,6 +122,8 @@ def _explain(error: BaseException, application: Application) -> tuple[str, int]:
             return f"NOT_FOUND: {error}", NOT_FOUND
         case LocalError():
             return f"LOCAL: {error}", LOCAL
+        case Declined():
+            return f"DECLINED: {error}", REFUSED
         case click.UsageError():
             hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
             return f"USAGE: {error.format_message().rstrip('.')}{hint}", USAGE

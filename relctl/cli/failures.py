@@ -26,6 +26,10 @@ EXIT_CODES: Final = {
 }
 
 
+class Declined(Exception):
+    """Whoever was asked whether to go on said no; the text says what was not done."""
+
+
 def exit_code(error: RegistryError) -> int:
     """The exit code that a failed call ends the program with."""
     return EXIT_CODES.get(error.code, REFUSED)

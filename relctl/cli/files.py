@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
 import click
-from releaseregistry.v1.files_pb2 import ReleaseFile
+from releaseregistry.v1.files_pb2 import ReleaseFile, UploadReleaseFileResponse
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -22,6 +23,7 @@ from relctl.files import FileDraft
 from relctl.files import Progress as Report
 from relctl.names import last_part
 
+STDIN: Final = "-"
 COLUMNS: Final[Columns[ReleaseFile]] = (
     ("file", lambda it: it.file_name),
     ("size", lambda it: human_bytes(it.size_bytes)),
@@ -42,8 +44,8 @@ def files() -> None:
 
 @files.command()
 @click.argument("version")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--name", help="What to call it, for one file. [default: the file's own name]")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
+@click.option("--name", help="What to call it, for one file. [default: the file's own name; - has none]")
 @click.option("--project", metavar="SLUG", help="The one project of the release that it belongs to. [default: all]")
 @click.option("--dist", help="The distribution that it belongs to.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Keep this with it; repeat for more.")
@@ -51,7 +53,7 @@ def files() -> None:
 def upload(
     application: Application,
     version: str,
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     name: str | None,
     project: str | None,
     dist: str | None,
@@ -60,24 +62,29 @@ def upload(
     r"""Send files. Each is safe on the server's disk when it is reported.
 
     Sending the same content again changes nothing; other content under the same name is refused with FILE_EXISTS.
+    What - reads from stdin cannot be sent again by itself when the server goes away in between.
 
     \b
     Examples:
       relctl files upload app@1.0.0 dist/app.tar.gz
       relctl files upload app@1.0.0 app.js --name "~/static/app.js" --header "Content-Type: text/javascript"
+      tar cz dist | relctl files upload app@1.0.0 - --name dist.tar.gz
     """
     if name is not None and len(paths) > 1:
         raise click.UsageError("--name is for one file")
     if name == "":
         raise click.UsageError("--name is empty")
-    for path in paths:
+    if STDIN in paths and name is None:
+        raise click.UsageError("what comes from stdin has no name: say --name")
+    sources = [None if path == STDIN else Path(path) for path in paths]
+    for path in sources:
         # Before the first byte of the first one travels.
-        if not path.is_file():
+        if path is not None and not path.is_file():
             raise LocalError(f"{path} is {'no file' if path.exists() else 'not there'}")
-    for path in paths:
-        draft = FileDraft(file_name=name or path.name, project=project, dist=dist, headers=_headers(headers))
-        with _bar(path.name, path.stat().st_size) as progress:
-            answer = application.client.files.upload(application.organization, version, path, draft, progress=progress)
+    for path in sources:
+        own_name = "" if path is None else path.name
+        draft = FileDraft(file_name=name or own_name, project=project, dist=dist, headers=_headers(headers))
+        answer = _send(application, version, path, draft)
         if application.json:
             print_json(answer)
             continue
@@ -130,6 +137,19 @@ def download(
         application.say(f"{target}: {human_bytes(file.size_bytes)}, sha256 is right")
 
 
+def _send(application: Application, version: str, path: Path | None, draft: FileDraft) -> UploadReleaseFileResponse:
+    """Upload a file, or stdin when there is no path."""
+    files, organization = application.client.files, application.organization
+    if path is not None:
+        with _bar(path.name, path.stat().st_size) as progress:
+            return files.upload(organization, version, path, draft, progress=progress)
+    # Unbuffered, by its number and never closed: a thread may still wait for input when the program ends, and would
+    # then hold the lock of Python's own stream.
+    stdin = FileIO(0, "rb", closefd=False)
+    with _bar(draft.file_name, None) as progress:
+        return files.upload_from(organization, version, stdin, draft, progress=progress)
+
+
 def _find(application: Application, version: str, name: str, project: str | None, dist: str | None) -> ReleaseFile:
     """The file of that name or uid, and of that project and dist when they are said."""
     found = [
@@ -173,7 +193,7 @@ def _headers(texts: tuple[str, ...]) -> dict[str, str]:
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Report]:
+def _bar(title: str, total: int | None) -> Iterator[Report]:
     """A progress bar on a terminal; nothing where nobody watches."""
     if not is_terminal():
         yield lambda _: None
@@ -181,7 +201,7 @@ def _bar(title: str, total: int) -> Iterator[Report]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(binary_units=True),
+        DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )

@@ -10,6 +10,7 @@ import click
 from releaseregistry.v1.releases_pb2 import CreateReleaseOutcome, Release, ReleaseStatus
 
 from relctl.cli.application import Application, Columns, print_json
+from relctl.cli.failures import Declined
 from relctl.cli.options import Folder, limit_option, pass_application
 from relctl.cli.set_commits import set_commits
 from relctl.cli.text import MOMENT, local_time, subject
@@ -243,7 +244,8 @@ def delete(application: Application, version: str, yes: bool, etag: str) -> None
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("nobody is there to be asked: say --yes to delete")
-        click.confirm(f"Delete release {version} of {application.organization} with its files?", abort=True, err=True)
+        if not click.confirm(f"Delete release {version} of {application.organization} with its files?", err=True):
+            raise Declined(f"release {version} was not deleted")
     application.client.releases.delete(application.organization, version, etag=etag)
     application.say(f"release {version} deleted")
 

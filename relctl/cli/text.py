@@ -30,13 +30,13 @@ def local_time(holder: Timestamp, *, is_set: bool = True) -> str:
 
 
 def human_bytes(count: int) -> str:
-    """A size such as `12.3 MiB`."""
+    """A size such as `12.3 MB`, in powers of 1000 as the progress bar counts."""
     size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
             return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def counted(count: int, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 import click
 from releaseregistry.v1.tokens_pb2 import Token, WhoAmIResponse
 
-from relctl.cli.application import Application, Columns, print_json
+from relctl.cli.application import Application, Columns, note, print_json
 from relctl.cli.options import Folder, Leaf, limit_option, pass_application
 from relctl.cli.text import MOMENT, local_time
 from relctl.errors import LocalError
@@ -19,6 +19,10 @@ def _projects(token: Token, *, of_installation: bool) -> str:
     if token.all_projects or of_installation:
         return "all"
     return ", ".join(last_part(name) for name in token.projects) or "none"
+
+
+def _is_about_releases(scopes: tuple[str, ...]) -> bool:
+    return any(scope.startswith("release:") for scope in scopes)
 
 
 def _of_installation(token: Token) -> bool:
@@ -34,6 +38,10 @@ COLUMNS: Final[Columns[Token]] = (
     ("created", lambda it: local_time(it.create_time)),
     ("expires", lambda it: local_time(it.expire_time, is_set=it.HasField("expire_time"))),
     ("revoked", lambda it: local_time(it.revoke_time, is_set=it.HasField("revoke_time"))),
+)
+MEMBER_OF_NOTHING: Final = (
+    "note: without --project or --all-projects the token is a member of no project, and reaches releases only where "
+    "the organization has open membership"
 )
 WHOAMI_COLUMNS: Final[Columns[WhoAmIResponse]] = (
     ("organization", lambda it: last_part(it.organization) or "every one: an operator's token"),
@@ -88,6 +96,8 @@ def create(
     if not answer.secret:
         uid = answer.token.uid
         raise LocalError(f"the answer with the secret was lost; revoke the token {uid} and create another")
+    if organization is not None and not projects and not all_projects and _is_about_releases(scopes):
+        note(MEMBER_OF_NOTHING)
     if application.json:
         print_json(answer)
         return

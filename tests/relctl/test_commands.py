@@ -60,6 +60,17 @@ def test_a_token_for_people_shows_its_secret_in_a_line_of_its_own(acme: Served, 
     assert relctl.at(acme, lines[1]).json("project", "list")[0]["slug"] == "web"
 
 
+def test_a_token_for_releases_of_no_project_is_made_with_a_note(ctl: Relctl) -> None:
+    def noted(*more: str) -> str:
+        return ctl.ok("token", "create", "ci", *more, "--json").err
+
+    assert "member of no project" in noted("--scope", "release:write")
+    assert noted("--scope", "release:write", "--project", "web") == ""
+    assert noted("--scope", "release:write", "--all-projects") == ""
+    assert noted("--scope", "org:read") == ""
+    assert noted("--scope", "release:write", "--installation") == ""
+
+
 def test_an_operators_token_takes_no_project(ctl: Relctl) -> None:
     ctl.fails(2, "USAGE", "token", "create", "x", "--scope", "org:read", "--installation", "--project", "web")
     ctl.ok("token", "create", "x", "--scope", "org:read", "--installation")
