@@ -7,6 +7,8 @@ ARGS ?=
 TEST_WORKERS ?= 2
 # The resolver behind requirements.lock; it lives in an environment of its own and only `make lock` needs it.
 UV_VERSION := 0.13.9
+# A service that speaks S3, checks signatures and keeps objects in a folder; only `make drill-s3` needs it.
+VERSITYGW_VERSION := v1.8.0
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +24,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: serve
 serve: setup ## Set up and run the server on 127.0.0.1:50051 (ARGS="..." are its flags)
@@ -68,6 +70,22 @@ bench: setup ## Run the benchmarks (ARGS="..." are their flags)
 .PHONY: drill-kill
 drill-kill: setup ## Kill the server 100 times on each database, and look at what is left (ARGS="--cycles 20 --seed 1")
 	@$(BIN)/python -m tests.crash.drill $(ARGS)
+
+.PHONY: drill-s3
+drill-s3: setup ## Run the tests of buckets on a real S3 service, which knows no roles; Go builds it (ARGS="-k resume")
+	@GOBIN="$(CURDIR)/.build/bin" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+	@TEST_S3_SERVER="$(CURDIR)/.build/bin/versitygw" $(BIN)/python -m pytest $(ARGS) tests/blobs \
+		--deselect tests/blobs/test_s3_faults.py::test_the_credentials_of_a_role_are_asked_for_again_when_they_are_refused \
+		tests/collection/test_collection_in_a_bucket.py tests/contract/test_files_in_a_bucket.py \
+		tests/contract/test_uploads_in_a_bucket.py tests/crash/test_kill_on_a_bucket.py tests/rpc/test_files_in_a_bucket.py
+
+.PHONY: drill-interleavings
+drill-interleavings: setup ## Run 100,000 interleavings of uploads, deletions and collectors, and the planted bugs (INTERLEAVINGS=..., INTERLEAVINGS_SEED=...)
+	@INTERLEAVINGS=$${INTERLEAVINGS:-100000} $(BIN)/python -m pytest tests/collection/test_interleavings.py $(ARGS)
+
+.PHONY: drill-collect
+drill-collect: setup ## Collect with one second of grace beside uploads and downloads, ten minutes on each database (SOAK_SECONDS=...)
+	@SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/python -m pytest tests/collection/test_soak.py -s $(ARGS)
 
 .PHONY: protos
 protos: $(READY) ## Generate the Python stubs of the protos, where they changed

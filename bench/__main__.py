@@ -9,6 +9,8 @@ BENCHMARKS = {
     "calls": ["bench.calls"],
     "set_commits": ["bench.set_commits"],
     "upload": ["bench.upload"],
+    "stages": ["bench.stages"],
+    "chunks": ["bench.chunks"],
 }
 
 

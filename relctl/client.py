@@ -5,11 +5,13 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from relctl.avatars import Avatars
 from relctl.connection import Connection, Transport, open_channel
 from relctl.files import Files
 from relctl.organizations import Organizations
 from relctl.releases import Releases
 from relctl.tokens import Tokens
+from relctl.uploads import Uploads
 
 
 class Client:
@@ -18,9 +20,11 @@ class Client:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.organizations = Organizations(connection)
+        self.avatars = Avatars(connection)
         self.tokens = Tokens(connection)
         self.releases = Releases(connection)
         self.files = Files(connection)
+        self.uploads = Uploads(connection)
 
     def close(self) -> None:
         """End the connection; calls that run are cancelled."""

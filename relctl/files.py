@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import RawIOBase
 from itertools import islice
@@ -14,12 +14,12 @@ from typing import BinaryIO, Final
 
 import grpc
 from releaseregistry.v1 import files_pb2 as messages
-from releaseregistry.v1.files_pb2 import ReleaseFile, UploadReleaseFileRequest, UploadReleaseFileResponse
+from releaseregistry.v1.files_pb2 import FileKind, ReleaseFile, UploadReleaseFileRequest, UploadReleaseFileResponse
 from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
 
 from relctl.connection import Connection, Pauses, new_request_id, repeat_while_busy
 from relctl.errors import LocalError, RegistryError, decode_error
-from relctl.names import project_name, release_name
+from relctl.names import project_name, release_file_name, release_name
 
 # The size that travels fastest.
 FRAME_BYTES: Final = 256 * 1024
@@ -29,12 +29,31 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDraft:
-    """What a file is uploaded as. The project is a slug; without one the file belongs to all of the release's."""
+    """What a file is uploaded as. The project is a slug; without one the file belongs to all of the release's.
+
+    With `replace` it takes the place of one with other content under the same name, project and dist.
+    """
 
     file_name: str
     project: str | None = None
     dist: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    kind: FileKind = FileKind.FILE_KIND_UNSPECIFIED
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFilter:
+    """Which files of a release a list answers: those that every filter lets through; an empty one lets all.
+
+    Projects are slugs. A project or dist of "" stands for files without one. At most 20 parts of names, in any case,
+    and 100 of everything else.
+    """
+
+    file_name_contains: Sequence[str] = ()
+    projects: Sequence[str] = ()
+    dists: Sequence[str] = ()
+    sha256: Sequence[str] = ()
 
 
 class Files:
@@ -55,7 +74,7 @@ class Files:
 
         Raises RegistryError, and LocalError when the file cannot be read or changes its size while it is sent.
         """
-        header = _header(organization, version, draft)
+        header = upload_header(organization, version, draft)
         try:
             with path.open("rb") as source:
                 header.size_bytes = os.fstat(source.fileno()).st_size
@@ -79,7 +98,7 @@ class Files:
 
         Raises RegistryError, and LocalError when the stream cannot be read.
         """
-        header = _header(organization, version, draft)
+        header = upload_header(organization, version, draft)
         pauses = Pauses()
         while True:
             frames = _Frames(source, header, progress)
@@ -149,11 +168,71 @@ class Files:
                 f"{file.file_name}: the SHA-256 of what arrived is {digest.hexdigest()}, not {file.sha256}"
             )
 
-    def list(self, organization: str, version: str, *, limit: int | None = None) -> Iterator[ReleaseFile]:
+    def list(
+        self, organization: str, version: str, *, only: FileFilter | None = None, limit: int | None = None
+    ) -> Iterator[ReleaseFile]:
         """Walk the files of a release, by file name, fetched page by page. Raises RegistryError."""
         request = messages.ListReleaseFilesRequest(parent=release_name(organization, version))
+        if only is not None:
+            request.file_name_contains.extend(only.file_name_contains)
+            request.projects.extend(project_name(organization, slug) if slug else "" for slug in only.projects)
+            request.dists.extend(only.dists)
+            request.sha256.extend(only.sha256)
         pages = self._connection.pages(self._stub.ListReleaseFiles, request, limit=limit)
         return islice((item for page in pages for item in page.files), limit)
+
+    def get(self, organization: str, version: str, uid: str) -> ReleaseFile:
+        """Answer one file. Raises RegistryError."""
+        request = messages.GetReleaseFileRequest(name=release_file_name(organization, version, uid))
+        return self._connection.call(self._stub.GetReleaseFile, request).file
+
+    def create(
+        self, organization: str, version: str, draft: FileDraft, *, sha256: str
+    ) -> messages.CreateReleaseFileResponse:
+        """Create a file of content that the organization has, without sending a byte of it.
+
+        Raises RegistryError; its reason is CONTENT_UNKNOWN when the organization does not have the content.
+        """
+        header = upload_header(organization, version, draft)
+        file = ReleaseFile(file_name=draft.file_name, sha256=sha256, headers=draft.headers, kind=draft.kind)
+        if draft.project is not None:
+            file.project = header.project
+        if draft.dist is not None:
+            file.dist = draft.dist
+        request = messages.CreateReleaseFileRequest(
+            parent=header.parent, file=file, replace=draft.replace, request_id=new_request_id()
+        )
+        return self._connection.call(self._stub.CreateReleaseFile, request)
+
+    def update(
+        self,
+        organization: str,
+        version: str,
+        uid: str,
+        *,
+        file_name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ReleaseFile:
+        """Call a file otherwise, or keep other headers with it, or both. Its content and uid stay.
+
+        Raises RegistryError; its reason is FILE_EXISTS when another file has the name, project and dist.
+        """
+        request = messages.UpdateReleaseFileRequest(request_id=new_request_id())
+        request.file.name = release_file_name(organization, version, uid)
+        if file_name is not None:
+            request.file.file_name = file_name
+            request.update_mask.paths.append("file_name")
+        if headers is not None:
+            request.file.headers.update(headers)
+            request.update_mask.paths.append("headers")
+        return self._connection.call(self._stub.UpdateReleaseFile, request).file
+
+    def delete(self, organization: str, version: str, uid: str) -> None:
+        """Delete a file of the release. Raises RegistryError."""
+        request = messages.DeleteReleaseFileRequest(
+            name=release_file_name(organization, version, uid), request_id=new_request_id()
+        )
+        self._connection.call(self._stub.DeleteReleaseFile, request)
 
     def _download_into(self, file: ReleaseFile, target: Path, progress: Progress) -> None:
         try:
@@ -222,12 +301,15 @@ class _Frames:
         return bytes(data)
 
 
-def _header(organization: str, version: str, draft: FileDraft) -> messages.UploadHeader:
+def upload_header(organization: str, version: str, draft: FileDraft) -> messages.UploadHeader:
+    """The header of an upload of that draft, under an id of its own."""
     header = messages.UploadHeader(
         upload_id=new_request_id(),
         parent=release_name(organization, version),
         file_name=draft.file_name,
         headers=draft.headers,
+        kind=draft.kind,
+        replace=draft.replace,
     )
     if draft.project is not None:
         header.project = project_name(organization, draft.project)

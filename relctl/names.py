@@ -28,6 +28,11 @@ def release_name(organization: str, version: str) -> str:
     return f"{organization_name(organization)}/releases/{version}"
 
 
+def release_file_name(organization: str, version: str, uid: str) -> str:
+    """The name of a file of a release, of the file's uid."""
+    return f"{release_name(organization, version)}/files/{uid}"
+
+
 def last_part(name: str) -> str:
     """What stands behind the last slash of a name: a slug, a uid or a version; of "" nothing."""
     return name.rpartition("/")[2]

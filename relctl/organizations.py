@@ -43,11 +43,21 @@ class Organizations:
         return islice((item for page in pages for item in page.organizations), limit)
 
     def update(self, organization: str, changes: Organization, *, paths: Sequence[str]) -> Organization:
-        """Change the fields that `paths` names (`slug`, `display_name`, `open_membership`) to what `changes` holds."""
+        """Change the fields that `paths` names to what `changes` holds: all but name, uid, avatar_uid and times."""
         request = messages.UpdateOrganizationRequest(organization=changes, request_id=new_request_id())
         request.organization.name = organization_name(organization)
         request.update_mask.paths.extend(paths)
         return self._connection.call(self._stub.UpdateOrganization, request).organization
+
+    def delete(self, organization: str, *, force: bool = False) -> None:
+        """Delete an organization; with `force` also one that has projects or releases, with all of them.
+
+        Its tokens end with it, and its slug is never given to another.
+        """
+        request = messages.DeleteOrganizationRequest(
+            name=organization_name(organization), force=force, request_id=new_request_id()
+        )
+        self._connection.call(self._stub.DeleteOrganization, request)
 
     def create_project(self, organization: str, slug: str, *, display_name: str = "", platform: str = "") -> Project:
         """Create a project; the display name is its slug when none is given."""
@@ -75,6 +85,13 @@ class Organizations:
         request.project.name = project_name(organization, project)
         request.update_mask.paths.extend(paths)
         return self._connection.call(self._stub.UpdateProject, request).project
+
+    def delete_project(self, organization: str, project: str, *, force: bool = False) -> None:
+        """Delete a project; with `force` also one that has releases, and those of them that have no other project."""
+        request = messages.DeleteProjectRequest(
+            name=project_name(organization, project), force=force, request_id=new_request_id()
+        )
+        self._connection.call(self._stub.DeleteProject, request)
 
     def create_repository(self, organization: str, repository: Repository) -> Repository:
         """Create a repository with what is set in `repository`; its display_name is required."""

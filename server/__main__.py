@@ -1,4 +1,4 @@
-"""`release-server`: serve, make an operator's token, tell the settings."""
+"""`release-server`: serve, make an operator's token, check and collect what is stored, tell the settings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Final
 from server.app import CannotListen, Server, open_server, open_settings_database
 from server.logs import start_logging
 from server.methods import ContractBroken
+from server.operating import check, collect
 from server.settings import Settings, SettingWrong, default_data_folder, is_loopback, markdown, read_settings
 from store.access.operators import add_operator_token
 from store.database import CannotOpen
@@ -40,6 +41,8 @@ USAGE: Final = """release-server knows what was released.
 
   release-server [serve] [flags]         serve until SIGTERM or SIGINT; `release-server serve --help` tells the flags
   release-server token create [flags]    make one more operator's token and print its secret
+  release-server check [flags]           verify what is stored, rows against bytes and bytes against rows
+  release-server collect [flags]         remove the bytes that no file refers to any more
   release-server settings                print all settings, variables and flags, as docs/settings.md does
   release-server --version               print the version
 """
@@ -77,6 +80,10 @@ def _run(words: list[str]) -> int:
             return 0
         case ["token", "create", *flags]:
             return _create_token(flags)
+        case ["check", *flags]:
+            return _told(*check(flags))
+        case ["collect", *flags]:
+            return _told(*collect(flags))
         case ["serve", *flags]:
             return _serve(read_settings(flags))
         case [first, *_] if not first.startswith("-"):
@@ -84,6 +91,12 @@ def _run(words: list[str]) -> int:
             raise SettingWrong(f"{command!r} is no command. `release-server --help` tells them.")
         case flags:
             return _serve(read_settings(flags))
+
+
+def _told(lines: list[str], code: int) -> int:
+    for line in lines:
+        print(line)
+    return code
 
 
 def _say(text: str, code: int) -> None:

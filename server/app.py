@@ -7,11 +7,12 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from releaseregistry.v1 import organizations_pb2, release_service_pb2, tokens_pb2
+from releaseregistry.v1 import admin_pb2, organizations_pb2, release_service_pb2, tokens_pb2, uploads_pb2
 
 from server.edge import CallLimits, Edge
 from server.errors import CallsBusy, Draining, StreamsBusy
@@ -20,22 +21,30 @@ from server.housekeeping import Housekeeping
 from server.idle import IdleWatch
 from server.lanes import Lane, Route, Router, handler
 from server.operator_token import keep_operator_token
+from server.servicers.admin import AdminServicer
+from server.servicers.chunks import ChunkRpcs
 from server.servicers.commits import CommitRpcs
 from server.servicers.files import FileRpcs
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.releases import ReleaseRpcs
 from server.servicers.tokens import TokenServicer
+from server.servicers.uploads import UploadRpcs
 from server.settings import Settings
 from store import Store
 from store.access.access import Access
 from store.access.credentials import authenticate
-from store.blobs.blobs import open_blobs
+from store.blobs.blobs import Blobs, open_blobs
+from store.blobs.collector import Collector
+from store.blobs.s3_client import Bucket
+from store.blobs.scrub import scrub
 from store.clock import Clock
 from store.database import Database, open_database
 from store.database.replays import purge_expired
-from store.files.uploads import purge_uploads
+from store.errors import CollectorBusy
+from store.organizations.drain import drain_deleted_organizations, drain_deleted_projects
 from store.paging import open_page_tokens
 from store.releases.drain import drain_deleted_releases
+from store.uploads.uploads import purge_uploads
 
 log = logging.getLogger("server.app")
 
@@ -63,6 +72,10 @@ class ReleaseServicer(ReleaseRpcs, CommitRpcs, FileRpcs):
     """All RPCs of the release service; each concept has a module."""
 
 
+class UploadServicer(UploadRpcs, ChunkRpcs):
+    """All RPCs of the upload service."""
+
+
 class CannotListen(Exception):
     """The address cannot be listened on; one line for the operator."""
 
@@ -78,7 +91,9 @@ class Server:
         self.store = store
         self.made_operator_token = False
         self.port = 0
-        self.housekeeping = Housekeeping(_jobs(store, lambda: self._closing))
+        self.housekeeping = Housekeeping(
+            _jobs(store, settings_collector(settings, store.db, store.blobs), lambda: self._closing)
+        )
         self._closing = False
         self._watch = IdleWatch()
         self._calls = Lane("calls", settings.call_slots)
@@ -180,7 +195,7 @@ class Server:
         routes = self._health.routes()
         for service, servicer in services.items():
             for method, behaviour in self._edge.behaviours(service, servicer).items():
-                lane, when_full = (self._streams, streams_busy) if method.is_stream else (self._calls, calls_busy)
+                lane, when_full = (self._streams, streams_busy) if method.takes_long else (self._calls, calls_busy)
                 bound = handler(behaviour, lane, server_streams=method.server_streams)
                 routes[method.path] = Route(bound, lane, when_full)
         if self.settings.reflection:
@@ -218,22 +233,53 @@ def open_settings_database(settings: Settings, *, clock: Clock | None = None) ->
     return open_database(settings.database, clock=clock, server_side_prepares=settings.pooler != "transaction")
 
 
+def open_settings_blobs(settings: Settings, db: Database) -> Blobs:
+    """The blob store that the settings name, of a migrated database. Raises CannotOpen when its place is not fit."""
+    return open_blobs(
+        db, _place_of_blobs(settings), max_content_bytes=settings.max_file_bytes, max_streams=settings.stream_slots
+    )
+
+
+def settings_collector(settings: Settings, db: Database, blobs: Blobs) -> Collector:
+    """What collects in that store."""
+    return Collector(db, blobs.packs, grace_seconds=settings.grace_seconds)
+
+
 def assembled(settings: Settings, db: Database) -> Server:
     """A server on a migrated database. Raises CannotOpen when the folder of the files is not fit."""
-    blobs = open_blobs(
-        db, settings.data / "blobs", max_content_bytes=settings.max_file_bytes, max_streams=settings.stream_slots
-    )
+    blobs = open_settings_blobs(settings, db)
     store = Store(db=db, blobs=blobs, page_tokens=open_page_tokens(db))
     services = {
         organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"]: OrganizationServicer(store),
         tokens_pb2.DESCRIPTOR.services_by_name["TokenService"]: TokenServicer(store),
         release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"]: ReleaseServicer(store),
+        uploads_pb2.DESCRIPTOR.services_by_name["UploadService"]: UploadServicer(store),
+        admin_pb2.DESCRIPTOR.services_by_name["AdminService"]: AdminServicer(
+            store, settings_collector(settings, db, blobs)
+        ),
     }
     try:
         return Server(settings, store, services)
     except BaseException:
         blobs.close()
         raise
+
+
+def _place_of_blobs(settings: Settings) -> Path | Bucket:
+    if settings.bucket is None:
+        return settings.data / "blobs"
+    name, prefix = settings.bucket
+    return Bucket(
+        name,
+        prefix=prefix,
+        endpoint=settings.s3_endpoint,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=settings.s3_secret_access_key,
+        session_token=settings.s3_session_token,
+        path_style=settings.s3_path_style,
+        allow_http=settings.s3_allow_http,
+    )
 
 
 def _try_to_listen(address: str) -> None:
@@ -257,9 +303,22 @@ def _authenticator(db: Database) -> Callable[[str, str], Access]:
     return rights
 
 
-def _jobs(store: Store, stopped: Callable[[], bool]) -> dict[str, Callable[[], object]]:
+def _jobs(store: Store, collector: Collector, stopped: Callable[[], bool]) -> dict[str, Callable[[], object]]:
     return {
+        # What these mark is what the drain of releases removes.
+        "drain deleted projects": lambda: drain_deleted_projects(store.db, stopped=stopped),
+        "drain deleted organizations": lambda: drain_deleted_organizations(store.db, stopped=stopped),
         "drain deleted releases": lambda: drain_deleted_releases(store.db, stopped=stopped),
         "purge answers of request ids": lambda: purge_expired(store.db),
         "purge uploads": lambda: purge_uploads(store.db),
+        # Behind whatever drops references.
+        "collect": lambda: _collected(collector, stopped),
+        "scrub": lambda: scrub(store.db, store.blobs.packs, stopped=stopped),
     }
+
+
+def _collected(collector: Collector, stopped: Callable[[], bool]) -> int:
+    try:
+        return collector.collect(stopped=stopped).removed
+    except CollectorBusy:
+        return 0  # another server is at it

@@ -183,7 +183,7 @@ class _Guard:
 
     def open(self) -> Call:
         """The call, its caller known and allowed."""
-        own = self.limits.stream if self.method.is_stream else self.limits.unary
+        own = self.limits.stream if self.method.takes_long else self.limits.unary
         self._call = Call(
             access=self._edge.rights(self.method, self._metadata),
             method=self.method.path,

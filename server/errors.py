@@ -201,7 +201,7 @@ def to_status(error: RegistryError, *, request_id: str) -> CallStatus:
     ]
     before = int(error.metadata.get("violations_omitted", "0"))
     omitted = before + len(error.violations) - len(violations)
-    value_chars = MAX_VALUE_CHARS
+    value_chars = error.max_value_chars or MAX_VALUE_CHARS
     while True:
         status = _rich_status(error, message, violations, omitted, value_chars, request_id)
         if status.ByteSize() <= MAX_DETAIL_BYTES:

@@ -33,6 +33,11 @@ class Method:
         """Whether one side sends more than one message."""
         return self.client_streams or self.server_streams
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether it may take as long as a stream does: the operator's methods walk through all that is stored."""
+        return self.is_stream or self.path.startswith("/releaseregistry.v1.AdminService/")
+
 
 def methods_of(service: ServiceDescriptor) -> tuple[Method, ...]:
     """The methods of a service. Raises ContractBroken when one names no scope, or one that does not exist."""

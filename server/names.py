@@ -18,6 +18,7 @@ PROJECT_FORM: Final = "organizations/{organization}/projects/{project}"
 REPOSITORY_FORM: Final = "organizations/{organization}/repositories/{repository}"
 TOKEN_FORM: Final = "organizations/{organization}/tokens/{token} or tokens/{token}"  # noqa: S105 - a form, no secret
 RELEASE_FORM: Final = "organizations/{organization}/releases/{version}"
+UPLOAD_FORM: Final = "organizations/{organization}/uploads/{upload_id}"
 FILE_FORM: Final = "organizations/{organization}/releases/{version}/files/{file}"
 
 _SLUG: Final = r"([a-z0-9_-]{1,50})"
@@ -27,6 +28,7 @@ _PROJECT: Final = re.compile(rf"organizations/{_SLUG}/projects/{_SLUG}")
 _REPOSITORY: Final = re.compile(rf"organizations/{_SLUG}/repositories/{_UUID}")
 _TOKEN: Final = re.compile(rf"(?:organizations/{_SLUG}/)?tokens/{_UUID}")
 _RELEASE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]+)")
+_UPLOAD: Final = re.compile(rf"organizations/{_SLUG}/uploads/{_UUID}")
 _FILE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]+)/files/{_UUID}")
 
 
@@ -56,6 +58,13 @@ class ReleaseName(NamedTuple):
 
     organization: str
     version: str
+
+
+class UploadName(NamedTuple):
+    """The slug and the id in the name of an upload."""
+
+    organization: str
+    id: bytes
 
 
 class FileName(NamedTuple):
@@ -95,6 +104,12 @@ def parse_release(text: str, *, field: str) -> ReleaseName:
     return ReleaseName(found[1], _version(found[2], field=field, form=RELEASE_FORM))
 
 
+def parse_upload(text: str, *, field: str) -> UploadName:
+    """The slug and id in `organizations/{organization}/uploads/{uuid}`."""
+    found = _match(_UPLOAD, text, field=field, form=UPLOAD_FORM)
+    return UploadName(found[1], parse_uid(found[2]))
+
+
 def parse_file(text: str, *, field: str) -> FileName:
     """The slug, version and id in `organizations/{organization}/releases/{version}/files/{uuid}`."""
     found = _match(_FILE, text, field=field, form=FILE_FORM)
@@ -124,6 +139,11 @@ def token_name(organization: str | None, id: bytes) -> str:  # noqa: A002 - the 
 def release_name(organization: str, version: str) -> str:
     """`organizations/{organization}/releases/{version}`."""
     return f"organizations/{organization}/releases/{version}"
+
+
+def upload_name(organization: str, id: bytes) -> str:  # noqa: A002 - what the contract calls it
+    """The name of an upload."""
+    return f"organizations/{organization}/uploads/{uid(id)}"
 
 
 def file_name(organization: str, version: str, id: bytes) -> str:  # noqa: A002 - the word of the contract

@@ -22,6 +22,11 @@ from store.database.opening import is_well_formed
 PREFIX: Final = "RELEASES_"
 DEFAULT_MAX_FILE_BYTES: Final = 10 * 2**30
 
+_MAY_HOLD_SECRETS: Final = frozenset({"database", "s3_endpoint"})  # as user:password@host
+
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?")
+_ENDPOINT: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?")
+_REGION: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
 
@@ -37,12 +42,21 @@ class Settings:
     data: Path
     database: str
     pooler: str
+    blobs: str
+    s3_endpoint: str
+    s3_region: str
+    s3_access_key_id: str
+    s3_secret_access_key: str | None
+    s3_session_token: str | None
+    s3_path_style: bool
+    s3_allow_http: bool
     bootstrap_token: str | None
     tls_certificate: Path | None
     tls_key: Path | None
     allow_plain_text: bool
     reflection: bool
     max_file_bytes: int
+    grace_seconds: int
     call_slots: int
     stream_slots: int
     call_seconds: int
@@ -54,6 +68,14 @@ class Settings:
     def operator_token_file(self) -> Path:
         """Where the operator's token is kept when the server made it itself."""
         return self.data / "operator-token"
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """The bucket and the prefix in it that hold the bytes of files; None when a folder does."""
+        if not self.blobs:
+            return None
+        bucket, _, prefix = self.blobs.removeprefix("s3://").partition("/")
+        return bucket, prefix.strip("/")
 
     @property
     def uses_sqlite(self) -> bool:
@@ -112,6 +134,29 @@ def _database(text: str) -> str:
             "must be sqlite:///absolute/path.db or postgresql://user:password@host/name, in which other signs than "
             "letters and digits are written as %25 is for %"
         )
+    return text
+
+
+def _blobs(text: str) -> str:
+    # S3 clients fold "." and ".." away.
+    if text and (not _BUCKET.fullmatch(text) or {".", ".."} & set(text.split("/"))):
+        raise ValueError("must be s3://bucket or s3://bucket/prefix, in letters, digits and !_.*'()-")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if text and not _ENDPOINT.fullmatch(text):
+        raise ValueError("must be https://host or https://host:port, without a path")
+    return text.rstrip("/")
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise ValueError("must be the name of a region, such as us-east-1")
+    return text
+
+
+def _text(text: str) -> str:
     return text
 
 
@@ -175,6 +220,54 @@ TABLE: Final = (
         _choice("session", "transaction"),
     ),
     Setting(
+        "blobs",
+        "",
+        "URL",
+        "Where the bytes of files are kept: `s3://bucket/prefix` is a bucket of any S3-compatible service, which must "
+        "exist; the prefix is the registry's alone. Empty: the folder `blobs` in the data folder.",
+        _blobs,
+    ),
+    Setting(
+        "s3_endpoint",
+        "",
+        "URL",
+        "The service that has the bucket, such as `https://s3.example.com:9000`. Empty: Amazon's of the region.",
+        _endpoint,
+    ),
+    Setting("s3_region", "us-east-1", "region", "The bucket's region.", _region),
+    Setting(
+        "s3_access_key_id",
+        "",
+        "text",
+        "Who the server is to the service. Empty: what Amazon's own variables, web identity or the machine's role say.",
+        _text,
+    ),
+    Setting(
+        "s3_secret_access_key", "", "text", "The secret of the access key; both or neither.", _secret, is_secret=True
+    ),
+    Setting(
+        "s3_session_token",
+        "",
+        "text",
+        "The session's token, where the access key is a temporary one.",
+        _secret,
+        is_secret=True,
+    ),
+    Setting(
+        "s3_path_style",
+        "yes",
+        "yes or no",
+        "Whether the bucket stands in the path of a request; `no` puts it before the name of the host.",
+        _yes_or_no,
+    ),
+    Setting(
+        "s3_allow_http",
+        "no",
+        "yes or no",
+        "Whether the endpoint may be `http://`: contents travel readable. Requests are signed all the same.",
+        _yes_or_no,
+    ),
+    Setting(
         "bootstrap_token",
         "",
         "20 to 200 visible ASCII characters",
@@ -211,6 +304,13 @@ TABLE: Final = (
         "bytes, 1 to 1099511627776",
         "The largest file that is taken.",
         _number(1, 2**40),
+    ),
+    Setting(
+        "grace_seconds",
+        str(24 * 3600),
+        "seconds",
+        "How long bytes that no file refers to any more are kept before they are removed.",
+        _number(3600, 10 * 365 * 24 * 3600),
     ),
     Setting(
         "call_slots",
@@ -287,7 +387,7 @@ def read_settings(
         try:
             values[setting.name] = setting.parse(text)
         except ValueError as error:
-            shown = "" if setting.is_secret or setting.name == "database" else f"={text!r}"
+            shown = "" if setting.is_secret or setting.name in _MAY_HOLD_SECRETS else f"={text!r}"
             raise SettingWrong(f"{where}{shown}: {error}.") from None
     return _consistent(values, said)
 
@@ -370,6 +470,7 @@ def _consistent(values: dict[str, Any], said: Mapping[str, str]) -> Settings:
     if not values["database"]:
         values["database"] = f"sqlite://{values['data']}/registry.db"
     settings = Settings(**values)
+    _check_bucket(settings)
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         given, missing = ("tls_certificate", "tls_key")[:: 1 if settings.tls_key is None else -1]
         raise SettingWrong(
@@ -390,6 +491,31 @@ def _consistent(values: dict[str, Any], said: Mapping[str, str]) -> Settings:
             f"{certificate} and {key}, or, behind a proxy with TLS, {plain}=yes."
         )
     return settings
+
+
+def _check_bucket(settings: Settings) -> None:
+    """The settings of S3 fit each other, and are not set in vain."""
+    if not settings.blobs:
+        named = {
+            "RELEASES_S3_ENDPOINT": settings.s3_endpoint,
+            "RELEASES_S3_ACCESS_KEY_ID": settings.s3_access_key_id,
+            "RELEASES_S3_SECRET_ACCESS_KEY": settings.s3_secret_access_key,
+            "RELEASES_S3_SESSION_TOKEN": settings.s3_session_token,
+        }
+        for variable, value in named.items():
+            if value:
+                raise SettingWrong(f"{variable} is set, but RELEASES_BLOBS names no bucket.")
+        return
+    if bool(settings.s3_access_key_id) != bool(settings.s3_secret_access_key):
+        missing = "RELEASES_S3_ACCESS_KEY_ID" if settings.s3_secret_access_key else "RELEASES_S3_SECRET_ACCESS_KEY"
+        raise SettingWrong(f"{missing} is not set: an access key is an id and its secret, or neither.")
+    if settings.s3_session_token and not settings.s3_access_key_id:
+        raise SettingWrong("RELEASES_S3_ACCESS_KEY_ID is not set: a session's token belongs to a temporary access key.")
+    if settings.s3_endpoint.startswith("http://") and not settings.s3_allow_http:
+        raise SettingWrong(
+            "RELEASES_S3_ENDPOINT is http://, where contents would travel readable: name https://, or set "
+            "RELEASES_S3_ALLOW_HTTP=yes."
+        )
 
 
 def _check_pair(certificate: Path, key: Path, *, names: tuple[str, str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from store.organizations.pictures import Pictures
 
 if TYPE_CHECKING:  # whoever needs one module of the store does not load all of it
     from store.blobs.blobs import Blobs
@@ -13,8 +15,9 @@ if TYPE_CHECKING:  # whoever needs one module of the store does not load all of 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What an operation may need: the database, the bytes of files, and the tokens of pages."""
+    """What an operation may need: the database, the bytes of files, the tokens of pages, and the maker of pictures."""
 
     db: Database
     blobs: Blobs
     page_tokens: PageTokens
+    pictures: Pictures = field(default_factory=Pictures)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -33,6 +34,8 @@ class RegistryError(Exception):
     """
 
     reason: ClassVar[str] = "INTERNAL"
+    max_value_chars: ClassVar[int] = 0
+    """How long a value of the metadata may get; as long as the server allows any when 0."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -261,6 +264,32 @@ class RepositoryExists(AlreadyExists):
         super().__init__(text, metadata=metadata)
 
 
+class HasChildren(FailedPrecondition):
+    """Projects or releases belong to what is to be deleted, and force was not set; the metadata counts them."""
+
+    def __init__(self, name: str, **counts: str) -> None:
+        children = " and ".join(f"{count} {what[:-1] if count == '1' else what}" for what, count in counts.items())
+        super().__init__(f"{name} has {children}; set force to delete it with them.", metadata=counts)
+
+
+class AvatarNotFound(NotFound):
+    """The organization has no uploaded picture."""
+
+    def __init__(self, slug: str) -> None:
+        name = f"organizations/{slug}"
+        super().__init__(f"{name} has no uploaded picture.", metadata={"name": name})
+
+
+class AvatarInvalid(InvalidArgument):
+    """The bytes are no picture that is taken; `problem` goes on where "The picture ..." began."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The picture {problem}. Send a square PNG, JPEG, GIF or WEBP of 256 to 1,024 pixels a side.",
+            metadata={"problem": problem},
+        )
+
+
 # --- Access ------------------------------------------------------------------------------------------------------
 
 
@@ -343,13 +372,13 @@ class FrameOutOfOrder(InvalidArgument):
 
     def __init__(self, *, expected: str, found: str) -> None:
         super().__init__(
-            f"The stream needs {expected} next, and {found} came; nothing was stored. Send it again from its start.",
+            f"The stream needs {expected} next, and {found} came; it was ended.",
             metadata={"expected": expected, "found": found},
         )
 
 
 class SizeMismatch(InvalidArgument):
-    """More or fewer came than was announced; `unit` says of what: bytes or commits. `hint` says what to do."""
+    """More or fewer came than was announced; `unit` says of what: bytes, chunks or commits. `hint` says what to do."""
 
     def __init__(self, *, unit: str, expected: int, actual: int, hint: str = "") -> None:
         super().__init__(
@@ -408,8 +437,17 @@ class FileExists(AlreadyExists):
 
     def __init__(self, file_name: str, sha256: str) -> None:
         super().__init__(
-            "The release has a file of this name, project and dist with other content; choose another name.",
+            "The release has a file of this name, project and dist with other content; rename it or replace it.",
             metadata={"file_name": file_name, "sha256": sha256},
+        )
+
+
+class ContentUnknown(FailedPrecondition):
+    """The organization has no content with this SHA-256; whether another one has it shows nowhere."""
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            "The organization has no content with this SHA-256; upload the file.", metadata={"sha256": sha256}
         )
 
 
@@ -419,6 +457,51 @@ class ProjectNotInRelease(FailedPrecondition):
     def __init__(self, organization: str, slug: str) -> None:
         name = f"organizations/{organization}/projects/{slug}"
         super().__init__(f"{name} is not a project of this release.", metadata={"project": name})
+
+
+class UploadNotFound(NotFound):
+    """No such upload, or not yours, or it ended by itself; `upload_id` is its UUID as text."""
+
+    def __init__(self, organization: str, upload_id: str) -> None:
+        name = f"organizations/{organization}/uploads/{upload_id}"
+        super().__init__(
+            f"{name} does not exist, has ended by itself, or is not this token's to see.", metadata={"name": name}
+        )
+
+
+class UploadTakenOver(Aborted):
+    """A later stream goes on with this upload. Nothing says when to repeat: two streams would chase each other."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(
+            "A later stream goes on with this upload; this one was ended.", metadata={"upload_id": upload_id}
+        )
+
+
+class UploadClosed(FailedPrecondition):
+    """The upload was cancelled, or is finished, as `state` says."""
+
+    def __init__(self, upload_id: str, state: str) -> None:
+        super().__init__(
+            f"The upload is {state.lower()}; begin another one under a new upload_id.",
+            metadata={"upload_id": upload_id, "state": state},
+        )
+
+
+class ChunksMissing(FailedPrecondition):
+    """The organization lacks chunks of the file that is to be assembled, or theirs were damaged.
+
+    The metadata holds the SHA-256 of the first of them, at most 40, and how many there are.
+    """
+
+    max_value_chars: ClassVar[int] = 40 * (64 + len(", "))
+
+    def __init__(self, digests: Iterable[str], missing_count: int) -> None:
+        listed = ", ".join(islice(digests, 40))
+        super().__init__(
+            f"{missing_count} chunks of the file are missing; FindMissingChunks tells which. Send them and repeat.",
+            metadata={"sha256": listed, "missing_count": str(missing_count)},
+        )
 
 
 class ChunkLost(DataLoss):
@@ -435,3 +518,13 @@ class BlobsDown(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The store of the files' bytes cannot be reached. Try again.", retry_after_seconds=2.0)
+
+
+class CollectorBusy(Aborted):
+    """Another collector is at work, or took over from this one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another server is collecting; what it removes need not be removed again. Try later.",
+            retry_after_seconds=30.0,
+        )

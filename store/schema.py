@@ -6,12 +6,13 @@ from peewee import Model
 
 from store.access.models import InstallationSecret, Token, TokenProject
 from store.activity.models import Activity
-from store.blobs.models import Chunk, Content, ContentChunk, Pack
+from store.blobs.models import Chunk, CollectorLease, Content, ContentChunk, Pack
 from store.commits.models import Commit, CommitAuthor, CommitFile, ReleaseAuthor, ReleaseCommit, ReleaseHead
 from store.database.replays import AnsweredRequest
-from store.files.models import ReleaseFile, Upload
-from store.organizations.models import Organization, OrganizationSlug, Project, ProjectSlug, Repository
+from store.files.models import ReleaseFile
+from store.organizations.models import DrainingProject, Organization, OrganizationSlug, Project, ProjectSlug, Repository
 from store.releases.models import DrainingRelease, Release, ReleaseProject
+from store.uploads.models import Upload, UploadChunk
 
 MODELS: list[type[Model]] = [
     AnsweredRequest,
@@ -20,6 +21,7 @@ MODELS: list[type[Model]] = [
     OrganizationSlug,
     Project,
     ProjectSlug,
+    DrainingProject,
     Repository,
     Token,
     TokenProject,
@@ -36,7 +38,9 @@ MODELS: list[type[Model]] = [
     Chunk,
     Content,
     ContentChunk,
+    CollectorLease,
     ReleaseFile,
     Upload,
+    UploadChunk,
     Activity,
 ]

@@ -13,12 +13,20 @@ from tests.clocks import ManualClock
 from tests.postgres_server import PostgresServer, running
 from tests.rpc.serving import served
 from tests.rpc.wire import Served
+from tests.s3_server import S3Server
+from tests.s3_server import running as s3_running
 from tests.server_process import ServerProcess
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_running(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 

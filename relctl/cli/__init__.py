@@ -12,6 +12,7 @@ import click
 
 from relctl.cli import quiet  # noqa: F401 - before whatever imports grpc
 from relctl.cli.application import Application
+from relctl.cli.avatars import avatar
 from relctl.cli.commits import commits
 from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, REFUSED, USAGE, Declined, describe, exit_code
 from relctl.cli.files import files
@@ -65,7 +66,7 @@ def relctl() -> None:
     """Releases, their commits and their files: the command line of the release registry."""
 
 
-for command in (org, project, repo, token, whoami, release, commits, files):
+for command in (org, avatar, project, repo, token, whoami, release, commits, files):
     relctl.add_command(command)
 
 

@@ -5,36 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
-from typing import Final
 
 import click
-from releaseregistry.v1.files_pb2 import ReleaseFile, UploadReleaseFileResponse
+from releaseregistry.v1.files_pb2 import ReleaseFile
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from relctl.cli.application import Application, Columns, is_terminal, print_json
+from relctl.cli.application import Application, is_terminal, print_json
+from relctl.cli.file_changes import delete, get, rename
+from relctl.cli.file_uploads import upload
+from relctl.cli.found_files import LIST_COLUMNS, find_file
 from relctl.cli.options import Folder, limit_option, pass_application
-from relctl.cli.text import human_bytes, local_time, one_line
-from relctl.errors import LocalError, NothingThere
-from relctl.files import FileDraft
+from relctl.cli.text import human_bytes, one_line
+from relctl.errors import LocalError
+from relctl.files import FileFilter
 from relctl.files import Progress as Report
 from relctl.names import last_part
-
-STDIN: Final = "-"
-COLUMNS: Final[Columns[ReleaseFile]] = (
-    ("file", lambda it: it.file_name),
-    ("size", lambda it: human_bytes(it.size_bytes)),
-    ("project", lambda it: last_part(it.project)),
-    ("dist", lambda it: it.dist),
-    ("sha256", lambda it: it.sha256),
-    ("created", lambda it: local_time(it.create_time)),
-)
-LIST_COLUMNS: Final[Columns[ReleaseFile]] = tuple(
-    (title, (lambda it: it.sha256[:12]) if title == "sha256" else value) for title, value in COLUMNS
-)
 
 
 @click.group(cls=Folder)
@@ -42,65 +30,46 @@ def files() -> None:
     """Files of a release: build artifacts, source maps, anything."""
 
 
-@files.command()
-@click.argument("version")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path())
-@click.option("--name", help="What to call it, for one file. [default: the file's own name; - has none]")
-@click.option("--project", metavar="SLUG", help="The one project of the release that it belongs to. [default: all]")
-@click.option("--dist", help="The distribution that it belongs to.")
-@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Keep this with it; repeat for more.")
-@pass_application
-def upload(
-    application: Application,
-    version: str,
-    paths: tuple[str, ...],
-    name: str | None,
-    project: str | None,
-    dist: str | None,
-    headers: tuple[str, ...],
-) -> None:
-    r"""Send files. Each is safe on the server's disk when it is reported.
-
-    Sending the same content again changes nothing; other content under the same name is refused with FILE_EXISTS.
-    What - reads from stdin cannot be sent again by itself when the server goes away in between.
-
-    \b
-    Examples:
-      relctl files upload app@1.0.0 dist/app.tar.gz
-      relctl files upload app@1.0.0 app.js --name "~/static/app.js" --header "Content-Type: text/javascript"
-      tar cz dist | relctl files upload app@1.0.0 - --name dist.tar.gz
-    """
-    if name is not None and len(paths) > 1:
-        raise click.UsageError("--name is for one file")
-    if name == "":
-        raise click.UsageError("--name is empty")
-    if STDIN in paths and name is None:
-        raise click.UsageError("what comes from stdin has no name: say --name")
-    sources = [None if path == STDIN else Path(path) for path in paths]
-    for path in sources:
-        # Before the first byte of the first one travels.
-        if path is not None and not path.is_file():
-            raise LocalError(f"{path} is {'no file' if path.exists() else 'not there'}")
-    for path in sources:
-        own_name = "" if path is None else path.name
-        draft = FileDraft(file_name=name or own_name, project=project, dist=dist, headers=_headers(headers))
-        answer = _send(application, version, path, draft)
-        if application.json:
-            print_json(answer)
-            continue
-        was_there = "" if answer.created else ", was there before"
-        application.say(f"{answer.file.file_name}: {human_bytes(answer.file.size_bytes)}{was_there}")
-        click.echo(f"  sha256 {answer.file.sha256}")
+for command in (upload, get, rename, delete):
+    files.add_command(command)
 
 
 @files.command("list")
 @click.argument("version")
+@click.option(
+    "--name-contains", multiple=True, metavar="TEXT", help="Only those whose name contains this, in any case."
+)
+@click.option("--project", "projects", multiple=True, metavar="SLUG", help='Only those of this project; "" is of none.')
+@click.option("--dist", "dists", multiple=True, help='Only those of this distribution; "" is of none.')
+@click.option("--sha256", multiple=True, metavar="DIGEST", help="Only those with this content: 64 hexadecimal digits.")
 @limit_option
 @pass_application
-def list_(application: Application, version: str, limit: int | None) -> None:
-    """List the files of a release, by name."""
-    found = application.client.files.list(application.organization, version, limit=limit)
-    application.show_list(found, LIST_COLUMNS, nothing=f"{version} has no files")
+def list_(
+    application: Application,
+    version: str,
+    name_contains: tuple[str, ...],
+    projects: tuple[str, ...],
+    dists: tuple[str, ...],
+    sha256: tuple[str, ...],
+    limit: int | None,
+) -> None:
+    r"""List the files of a release, by name.
+
+    A filter that is said several times lets through what any of its values does.
+
+    \b
+    Example:
+      relctl files list app@1.0.0 --name-contains .js --name-contains .css --dist 42
+    """
+    only = FileFilter(
+        file_name_contains=name_contains,
+        projects=projects,
+        dists=dists,
+        sha256=tuple(digest.lower() for digest in sha256),
+    )
+    found = application.client.files.list(application.organization, version, only=only, limit=limit)
+    nothing = f"{version} has no such files" if only != FileFilter() else f"{version} has no files"
+    application.show_list(found, LIST_COLUMNS, nothing=nothing)
 
 
 @files.command()
@@ -122,7 +91,7 @@ def download(
       relctl files download app@1.0.0 app.tar.gz
       relctl files download app@1.0.0 app.tar.gz -o - | tar tz
     """
-    file = _find(application, version, name, project, dist)
+    file = find_file(application, version, name, project=project, dist=dist)
     if output == "-":
         with _bar(file.file_name, file.size_bytes) as progress:
             application.client.files.download_to(file, sys.stdout.buffer, progress=progress)
@@ -135,38 +104,6 @@ def download(
         print_json(file)
     else:
         application.say(f"{target}: {human_bytes(file.size_bytes)}, sha256 is right")
-
-
-def _send(application: Application, version: str, path: Path | None, draft: FileDraft) -> UploadReleaseFileResponse:
-    """Upload a file, or stdin when there is no path."""
-    files, organization = application.client.files, application.organization
-    if path is not None:
-        with _bar(path.name, path.stat().st_size) as progress:
-            return files.upload(organization, version, path, draft, progress=progress)
-    # Unbuffered, by its number and never closed: a thread may still wait for input when the program ends, and would
-    # then hold the lock of Python's own stream.
-    stdin = FileIO(0, "rb", closefd=False)
-    with _bar(draft.file_name, None) as progress:
-        return files.upload_from(organization, version, stdin, draft, progress=progress)
-
-
-def _find(application: Application, version: str, name: str, project: str | None, dist: str | None) -> ReleaseFile:
-    """The file of that name or uid, and of that project and dist when they are said."""
-    found = [
-        file
-        for file in application.client.files.list(application.organization, version)
-        if name in {file.file_name, file.uid, file.name}
-        and (project is None or last_part(file.project) == project)
-        and (dist is None or file.dist == dist)
-    ]
-    if not found:
-        raise NothingThere(f"{version} has no file {name!r}; `relctl files list` shows them")
-    if len(found) > 1:
-        several = "; ".join(
-            f"project {last_part(file.project) or 'none'}, dist {file.dist or 'none'}: {file.uid}" for file in found
-        )
-        raise LocalError(f"{version} has several files {name!r}, say --project, --dist or a uid ({several})")
-    return found[0]
 
 
 def _target(file: ReleaseFile, output: str | None) -> Path:
@@ -182,18 +119,8 @@ def _target(file: ReleaseFile, output: str | None) -> Path:
     return Path(output)
 
 
-def _headers(texts: tuple[str, ...]) -> dict[str, str]:
-    headers = {}
-    for text in texts:
-        name, separator, value = text.partition(":")
-        if not separator or not name.strip():
-            raise click.UsageError(f"--header {text!r}: write NAME:VALUE")
-        headers[name.strip()] = value.strip()
-    return headers
-
-
 @contextmanager
-def _bar(title: str, total: int | None) -> Iterator[Report]:
+def _bar(title: str, total: int) -> Iterator[Report]:
     """A progress bar on a terminal; nothing where nobody watches."""
     if not is_terminal():
         yield lambda _: None

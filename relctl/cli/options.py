@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
 
 from relctl.cli.application import Application
+from relctl.cli.failures import Declined
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -92,3 +94,18 @@ Folder.group_class = Folder
 def limit_option(command: CommandT) -> CommandT:
     """Add `--limit`: how many items a list shows."""
     return click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the first N.")(command)
+
+
+def yes_option(command: CommandT) -> CommandT:
+    """Add `--yes`, for commands that ask before they delete."""
+    return click.option("--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def ask(question: str, *, yes: bool, declined: str) -> None:
+    """Go on only if somebody says yes, or said so with `--yes`; else raise Declined with what was not done."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to be asked: say --yes to delete")
+    if not click.confirm(question, err=True):
+        raise Declined(declined)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import click
-from releaseregistry.v1.organizations_pb2 import Organization
+from releaseregistry.v1.organizations_pb2 import AvatarType, Organization
 
 from relctl.cli.application import Application, Columns
-from relctl.cli.options import Folder, limit_option, pass_application
+from relctl.cli.options import Folder, ask, limit_option, pass_application, yes_option
 from relctl.cli.text import local_time
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 COLUMNS: Final[Columns[Organization]] = (
     ("slug", lambda it: it.slug),
     ("name", lambda it: it.display_name),
     ("open membership", lambda it: it.open_membership),
+    ("avatar", lambda it: AvatarType.Name(it.avatar_type).removeprefix("AVATAR_TYPE_").lower()),
     ("created", lambda it: local_time(it.create_time)),
 )
 
@@ -57,19 +61,53 @@ def list_(application: Application, limit: int | None) -> None:
     application.show_list(application.client.organizations.list(limit=limit), COLUMNS, nothing="no organizations")
 
 
+def _switch(name: str, text: str) -> Callable[[CommandT], CommandT]:
+    """A flag that is said one way, the other way, or not at all."""
+    return click.option(f"--{name}/--no-{name}", default=None, help=text)
+
+
 @org.command()
 @click.argument("slug")
 @click.option("--slug", "new_slug", help="Another slug; the old one stays an alias.")
-@click.option("--name", help="The name for people.")
-@click.option("--open-membership/--no-open-membership", default=None, help="Every token reaches all projects, or not.")
+@click.option("--name", "display_name", help="The name for people.")
+@_switch("open-membership", "Every token reaches all projects, or not.")
+@click.option("--avatar", type=click.Choice(["letter", "upload"]), help="What stands for it; see `relctl avatar`.")
+@click.option("--debug-files-role", metavar="SCOPE", help='What downloading debug files needs; "" is release:read.')
+@click.option("--attachments-role", metavar="SCOPE", help='What downloading attachments needs; "" is release:read.')
+@_switch("join-requests", "Recorded: people may ask to join.")
+@_switch("early-adopter", "Recorded: it wants features early.")
+@_switch("events-member-admin", "Recorded: members may administer events.")
+@_switch("alerts-member-write", "Recorded: members may write alerts.")
 @pass_application
 def update(
-    application: Application, slug: str, new_slug: str | None, name: str | None, open_membership: bool | None
+    application: Application, /, slug: str, new_slug: str | None, avatar: str | None, **options: str | bool | None
 ) -> None:
     """Change what is said; the rest stays."""
-    said = {"slug": new_slug, "display_name": name, "open_membership": open_membership}
+    changes = Organization()
+    said: dict[str, Any] = {"slug": new_slug, **options}
+    if avatar is not None:
+        said["avatar_type"] = AvatarType.Value(f"AVATAR_TYPE_{avatar.upper()}")
     paths = [path for path, value in said.items() if value is not None]
     if not paths:
         raise click.UsageError("say what to change")
-    changes = Organization(slug=new_slug, display_name=name, open_membership=open_membership)
+    for path in paths:
+        setattr(changes, path, said[path])
     application.show(application.client.organizations.update(slug, changes, paths=paths), COLUMNS)
+
+
+@org.command()
+@click.argument("slug")
+@click.option("--force", is_flag=True, help="Even if it has projects and releases; everything in it goes.")
+@yes_option
+@pass_application
+def delete(application: Application, slug: str, force: bool, yes: bool) -> None:
+    r"""Delete an organization. Its tokens end, and its slug is never given to another.
+
+    \b
+    Example:
+      relctl org delete acme --force --yes
+    """
+    question = f"Delete organization {slug}{' with everything in it' if force else ''}?"
+    ask(question, yes=yes, declined=f"organization {slug} was not deleted")
+    application.client.organizations.delete(slug, force=force)
+    application.say(f"organization {slug} deleted")

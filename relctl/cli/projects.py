@@ -8,7 +8,7 @@ import click
 from releaseregistry.v1.organizations_pb2 import Project
 
 from relctl.cli.application import Application, Columns
-from relctl.cli.options import Folder, limit_option, pass_application
+from relctl.cli.options import Folder, ask, limit_option, pass_application, yes_option
 from relctl.cli.text import local_time
 
 COLUMNS: Final[Columns[Project]] = (
@@ -74,3 +74,21 @@ def update(application: Application, slug: str, new_slug: str | None, name: str 
     changes = Project(slug=new_slug, display_name=name, platform=platform)
     organizations = application.client.organizations
     application.show(organizations.update_project(application.organization, slug, changes, paths=paths), COLUMNS)
+
+
+@project.command()
+@click.argument("slug")
+@click.option("--force", is_flag=True, help="Even if it has releases; those that have no other project go with it.")
+@yes_option
+@pass_application
+def delete(application: Application, slug: str, force: bool, yes: bool) -> None:
+    r"""Delete a project. Its slug is never given to another.
+
+    \b
+    Example:
+      relctl project delete web --force --yes
+    """
+    organization = application.organization
+    ask(f"Delete project {slug} of {organization}?", yes=yes, declined=f"project {slug} was not deleted")
+    application.client.organizations.delete_project(organization, slug, force=force)
+    application.say(f"project {slug} deleted")

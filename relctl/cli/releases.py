@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,8 +9,7 @@ import click
 from releaseregistry.v1.releases_pb2 import CreateReleaseOutcome, Release, ReleaseStatus
 
 from relctl.cli.application import Application, Columns, print_json
-from relctl.cli.failures import Declined
-from relctl.cli.options import Folder, limit_option, pass_application
+from relctl.cli.options import Folder, ask, limit_option, pass_application, yes_option
 from relctl.cli.set_commits import set_commits
 from relctl.cli.text import MOMENT, local_time, subject
 from relctl.names import last_part
@@ -231,7 +229,7 @@ def restore(application: Application, version: str) -> None:
 
 @release.command()
 @click.argument("version")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--etag", default="", help="Delete it only if it still has this etag.")
 @pass_application
 def delete(application: Application, version: str, yes: bool, etag: str) -> None:
@@ -241,11 +239,9 @@ def delete(application: Application, version: str, yes: bool, etag: str) -> None
     Example:
       relctl release delete app@1.0.0 --yes
     """
-    if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("nobody is there to be asked: say --yes to delete")
-        if not click.confirm(f"Delete release {version} of {application.organization} with its files?", err=True):
-            raise Declined(f"release {version} was not deleted")
+    if not yes:  # the organization is looked up only where the question needs it
+        question = f"Delete release {version} of {application.organization} with its files?"
+        ask(question, yes=yes, declined=f"release {version} was not deleted")
     application.client.releases.delete(application.organization, version, etag=etag)
     application.say(f"release {version} deleted")
 

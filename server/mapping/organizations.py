@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from releaseregistry.v1 import organizations_pb2 as pb
 
 from server.mapping.masks import changed_paths
 from server.mapping.times import to_timestamp
 from server.names import organization_name, project_name, repository_name, uid
+from store.organizations.details import AvatarType, OrganizationDetails
 from store.organizations.lookup import OrganizationRow, ProjectDetails
 from store.organizations.organizations import OrganizationChanges, OrganizationDraft
 from store.organizations.projects import ProjectChanges, ProjectDraft, ProjectInOrganization
@@ -20,9 +22,32 @@ from store.organizations.repositories import (
     RepositoryState,
 )
 
-ORGANIZATION_CHANGEABLE: Final = ("slug", "display_name", "open_membership")
+# Named as the fields of `OrganizationDraft` and `OrganizationChanges` are, too.
+ORGANIZATION_CHANGEABLE: Final = (
+    "slug",
+    "display_name",
+    "open_membership",
+    "avatar_type",
+    "debug_files_role",
+    "attachments_role",
+    "join_requests",
+    "early_adopter",
+    "events_member_admin",
+    "alerts_member_write",
+)
 PROJECT_CHANGEABLE: Final = ("slug", "display_name", "platform")
 REPOSITORY_CHANGEABLE: Final = ("display_name", "url", "provider", "external_id", "state")
+
+# A type that is not said, or cleared, is a letter.
+_AVATAR_TYPES: Final = {
+    pb.AVATAR_TYPE_UNSPECIFIED: AvatarType.LETTER,
+    pb.AVATAR_TYPE_LETTER: AvatarType.LETTER,
+    pb.AVATAR_TYPE_UPLOAD: AvatarType.UPLOAD,
+}
+_AVATAR_TYPE_MESSAGES: Final = {
+    AvatarType.LETTER: pb.AVATAR_TYPE_LETTER,
+    AvatarType.UPLOAD: pb.AVATAR_TYPE_UPLOAD,
+}
 
 # A state that is not said, or cleared, is active.
 _STATES: Final = {
@@ -38,22 +63,25 @@ _STATE_MESSAGES: Final = {
 
 def organization_draft(request: pb.CreateOrganizationRequest) -> OrganizationDraft:
     """The organization that a request asks for."""
-    asked = request.organization
-    return OrganizationDraft(asked.slug, asked.display_name, asked.open_membership)
+    return OrganizationDraft(**_said(request.organization, ORGANIZATION_CHANGEABLE))
 
 
 def organization_changes(request: pb.UpdateOrganizationRequest) -> OrganizationChanges:
     """What an update asks to change."""
     asked = request.organization
-    paths = changed_paths(asked, request.update_mask, allowed=ORGANIZATION_CHANGEABLE)
     return OrganizationChanges(
-        slug=asked.slug if "slug" in paths else None,
-        display_name=asked.display_name if "display_name" in paths else None,
-        open_membership=asked.open_membership if "open_membership" in paths else None,
+        **_said(asked, changed_paths(asked, request.update_mask, allowed=ORGANIZATION_CHANGEABLE))
     )
 
 
-def organization_message(row: OrganizationRow) -> pb.Organization:
+def _said(asked: pb.Organization, paths: Iterable[str]) -> dict[str, Any]:
+    said = {path: getattr(asked, path) for path in paths}
+    if "avatar_type" in said:
+        said["avatar_type"] = _AVATAR_TYPES[said["avatar_type"]]
+    return said
+
+
+def organization_message(row: OrganizationDetails) -> pb.Organization:
     """An organization."""
     return pb.Organization(
         name=organization_name(row.slug),
@@ -63,6 +91,14 @@ def organization_message(row: OrganizationRow) -> pb.Organization:
         open_membership=row.open_membership,
         create_time=to_timestamp(row.create_time),
         update_time=to_timestamp(row.update_time),
+        avatar_type=_AVATAR_TYPE_MESSAGES[row.avatar_type],
+        avatar_uid="" if row.avatar_uid is None else uid(row.avatar_uid),
+        debug_files_role=row.debug_files_role,
+        attachments_role=row.attachments_role,
+        join_requests=row.join_requests,
+        early_adopter=row.early_adopter,
+        events_member_admin=row.events_member_admin,
+        alerts_member_write=row.alerts_member_write,
     )
 
 
@@ -136,14 +172,19 @@ def repository_message(organization: OrganizationRow, repository: RepositoryRow)
     )
 
 
-def created_organization(row: OrganizationRow) -> pb.CreateOrganizationResponse:
+def created_organization(row: OrganizationDetails) -> pb.CreateOrganizationResponse:
     """What CreateOrganization answers."""
     return pb.CreateOrganizationResponse(organization=organization_message(row))
 
 
-def updated_organization(row: OrganizationRow) -> pb.UpdateOrganizationResponse:
+def updated_organization(row: OrganizationDetails) -> pb.UpdateOrganizationResponse:
     """What UpdateOrganization answers."""
     return pb.UpdateOrganizationResponse(organization=organization_message(row))
+
+
+def deleted_organization(_: None) -> pb.DeleteOrganizationResponse:
+    """What DeleteOrganization answers."""
+    return pb.DeleteOrganizationResponse()
 
 
 def created_project(result: ProjectInOrganization) -> pb.CreateProjectResponse:
@@ -154,6 +195,11 @@ def created_project(result: ProjectInOrganization) -> pb.CreateProjectResponse:
 def updated_project(result: ProjectInOrganization) -> pb.UpdateProjectResponse:
     """What UpdateProject answers."""
     return pb.UpdateProjectResponse(project=project_message(*result))
+
+
+def deleted_project(_: None) -> pb.DeleteProjectResponse:
+    """What DeleteProject answers."""
+    return pb.DeleteProjectResponse()
 
 
 def created_repository(result: RepositoryInOrganization) -> pb.CreateRepositoryResponse:

@@ -7,11 +7,26 @@ from collections.abc import Generator, Iterator
 from releaseregistry.v1 import files_pb2 as pb
 
 from server.calls import Call
-from server.mapping.files import UploadFrames, file_message, upload_draft, upload_message
+from server.mapping.files import (
+    UploadFrames,
+    content_digest,
+    created_message,
+    deleted_message,
+    file_changes,
+    file_draft,
+    file_filter,
+    file_message,
+    updated_message,
+    upload_draft,
+    upload_message,
+)
 from server.names import parse_file, parse_release
 from store import Store
-from store.files.lookup import list_files, open_file
-from store.files.uploads import start_upload
+from store.files.change import delete_file, update_file
+from store.files.create import create_file
+from store.files.list import list_files
+from store.files.lookup import get_file, open_file
+from store.uploads.streams import open_upload
 
 
 class FileRpcs:
@@ -25,7 +40,7 @@ class FileRpcs:
     ) -> pb.UploadReleaseFileResponse:
         frames = UploadFrames(requests)
         draft = upload_draft(frames.header())
-        with start_upload(self._store.db, self._store.blobs, call.access, draft) as upload:
+        with open_upload(self._store.db, self._store.blobs, call.access, draft) as upload:
             if upload.finished is not None:
                 return upload_message(upload.finished)
             for data in frames.data():
@@ -62,9 +77,49 @@ class FileRpcs:
             organization=name.organization,
             version=name.version,
             page=call.page(request),
+            sought=file_filter(request),
         )
         return pb.ListReleaseFilesResponse(
             files=[file_message(file) for file in page.items],
             next_page_token=call.page_token(request, page.next),
             previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def CreateReleaseFile(self, request: pb.CreateReleaseFileRequest, call: Call) -> pb.CreateReleaseFileResponse:
+        return create_file(
+            self._store.db,
+            call.access,
+            file_draft(request),
+            content_digest(request),
+            call.terms(request, created_message, pb.CreateReleaseFileResponse),
+        )
+
+    def GetReleaseFile(self, request: pb.GetReleaseFileRequest, call: Call) -> pb.GetReleaseFileResponse:
+        name = parse_file(request.name, field="name")
+        file = get_file(
+            self._store.db, call.access, organization=name.organization, version=name.version, file_id=name.id
+        )
+        return pb.GetReleaseFileResponse(file=file_message(file))
+
+    def UpdateReleaseFile(self, request: pb.UpdateReleaseFileRequest, call: Call) -> pb.UpdateReleaseFileResponse:
+        name = parse_file(request.file.name, field="file.name")
+        return update_file(
+            self._store.db,
+            call.access,
+            organization=name.organization,
+            version=name.version,
+            file_id=name.id,
+            changes=file_changes(request),
+            terms=call.terms(request, updated_message, pb.UpdateReleaseFileResponse),
+        )
+
+    def DeleteReleaseFile(self, request: pb.DeleteReleaseFileRequest, call: Call) -> pb.DeleteReleaseFileResponse:
+        name = parse_file(request.name, field="name")
+        return delete_file(
+            self._store.db,
+            call.access,
+            organization=name.organization,
+            version=name.version,
+            file_id=name.id,
+            terms=call.terms(request, deleted_message, pb.DeleteReleaseFileResponse),
         )

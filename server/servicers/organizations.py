@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from releaseregistry.v1 import organizations_pb2 as pb
 
 from server.calls import Call
+from server.mapping.avatars import AvatarFrames, avatar_message
 from server.mapping.organizations import (
     created_organization,
     created_project,
     created_repository,
+    deleted_organization,
+    deleted_project,
     organization_changes,
     organization_draft,
     organization_message,
@@ -24,6 +29,8 @@ from server.mapping.organizations import (
 )
 from server.names import parse_organization, parse_project, parse_repository
 from store import Store
+from store.organizations.avatars import get_avatar, start_avatar
+from store.organizations.delete import delete_organization, delete_project
 from store.organizations.organizations import (
     create_organization,
     get_organization,
@@ -67,6 +74,25 @@ class OrganizationServicer:
         terms = call.terms(request, updated_organization, pb.UpdateOrganizationResponse)
         return update_organization(self._store.db, call.access, slug, organization_changes(request), terms)
 
+    def DeleteOrganization(self, request: pb.DeleteOrganizationRequest, call: Call) -> pb.DeleteOrganizationResponse:
+        slug = parse_organization(request.name, field="name")
+        terms = call.terms(request, deleted_organization, pb.DeleteOrganizationResponse)
+        return delete_organization(self._store.db, call.access, slug, force=request.force, terms=terms)
+
+    def UploadAvatar(self, requests: Iterator[pb.UploadAvatarRequest], call: Call) -> pb.UploadAvatarResponse:
+        frames = AvatarFrames(requests)
+        slug = parse_organization(frames.header().name, field="header.name")
+        with start_avatar(self._store, call.access, slug) as upload:
+            for data in frames.data():
+                upload.write(data)
+            finish = frames.finish()
+            row = upload.finish(size_bytes=finish.size_bytes, sha256=bytes.fromhex(finish.sha256))
+        return pb.UploadAvatarResponse(organization=organization_message(row))
+
+    def DownloadAvatar(self, request: pb.DownloadAvatarRequest, call: Call) -> pb.DownloadAvatarResponse:
+        slug = parse_organization(request.name, field="name")
+        return avatar_message(get_avatar(self._store, call.access, slug, size_pixels=request.size_pixels))
+
     def CreateProject(self, request: pb.CreateProjectRequest, call: Call) -> pb.CreateProjectResponse:
         organization = parse_organization(request.parent, field="parent")
         terms = call.terms(request, created_project, pb.CreateProjectResponse)
@@ -91,6 +117,13 @@ class OrganizationServicer:
         changes = project_changes(request)
         terms = call.terms(request, updated_project, pb.UpdateProjectResponse)
         return update_project(self._store.db, call.access, name.organization, name.project, changes, terms)
+
+    def DeleteProject(self, request: pb.DeleteProjectRequest, call: Call) -> pb.DeleteProjectResponse:
+        name = parse_project(request.name, field="name")
+        terms = call.terms(request, deleted_project, pb.DeleteProjectResponse)
+        return delete_project(
+            self._store.db, call.access, name.organization, name.project, force=request.force, terms=terms
+        )
 
     def CreateRepository(self, request: pb.CreateRepositoryRequest, call: Call) -> pb.CreateRepositoryResponse:
         organization = parse_organization(request.parent, field="parent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from store.access.secrets import installation_secret
-from store.blobs.contents import ContentRow, live_chunks, read_content
+from store.blobs.chunking import check_cutting
+from store.blobs.contents import ContentRow
 from store.blobs.intake import THREADS
+from store.blobs.keeping import Group, live_chunks
 from store.blobs.local import LocalPacks
 from store.blobs.models import Pack
-from store.blobs.packs import PACK_ID_BYTES, PackStore
-from store.blobs.writing import PACK_BYTES, ContentWriter, Received
+from store.blobs.packs import PACK_BYTES, PACK_ID_BYTES, PackStore
+from store.blobs.reader import ContentReader, stream_content
+from store.blobs.runs import RunReader
+from store.blobs.s3 import S3Packs
+from store.blobs.s3_client import Bucket
+from store.blobs.source import ChunkSource
+from store.blobs.writing import Beginning, ContentWriter
 from store.database import Database, Query
 from store.errors import BlobsDown
 
@@ -26,6 +33,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MAX_CONTENT_BYTES: Final = 10 * 2**30
 DEFAULT_MAX_STREAMS: Final = 64
+READ_THREADS: Final = 16
+"""So many runs of contents are read ahead at once, by all streams together."""
 
 _ANY_PACK = Query(Pack.select(Pack.id).limit(1))
 
@@ -53,9 +62,18 @@ class Blobs:
         self._slots = threading.BoundedSemaphore(max_streams)
         # Threads are kept and shared: each has a connection to the database, and costs nothing while it waits.
         self._executor = ThreadPoolExecutor(max_streams * THREADS, thread_name_prefix="blobs")
+        # A slow reader holds none of these: each reads a run, and is free again.
+        self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="read-ahead")
 
-    def writer(self, organization_id: bytes) -> ContentWriter:
-        """Takes one content of the organization; a context manager that leaves nothing behind unless it is kept."""
+    def writer(
+        self,
+        organization_id: bytes,
+        *,
+        beginning: Beginning | None = None,
+        commit: Callable[[Group], None] | None = None,
+    ) -> ContentWriter:
+        """Takes one content of the organization; a context manager. What it hands over becomes the organization's by
+        `keep_received`, or `keep_chunks`, in a transaction of the caller's."""
         return ContentWriter(
             self.packs,
             self._executor,
@@ -63,54 +81,62 @@ class Blobs:
             known=partial(live_chunks, self._database, organization_id),
             max_bytes=self.max_content_bytes,
             pack_bytes=self.pack_bytes,
+            beginning=beginning,
+            commit=commit,
         )
 
-    def publish(self, received: Received) -> None:
-        """Makes the bytes of what was received stable under their names; rows may mention them now.
+    def withdraw(self, group: Group) -> None:
+        """Removes the packs that hold nothing but this group, to which certainly no row refers. What cannot be removed
+        stays, and is the collector's."""
+        for pack in group.packs:
+            if pack.is_new:
+                with suppress(BlobsDown):
+                    self.packs.remove(pack.id)
 
-        Raises StorageFull, ReadOnly, BlobsDown; nothing is left behind then.
-        """
-        if not received.packs:
-            return
-        try:
-            self.packs.publish(received.packs)
-        except BaseException:
-            self.withdraw(received)
-            raise
-
-    def withdraw(self, received: Received) -> None:
-        """Removes the packs of what was received, to which certainly no row refers. What cannot be removed stays."""
-        for pack in received.packs:
-            pack.discard()
-            with suppress(BlobsDown):
-                self.packs.remove(pack.id)
+    def open(self, content: ContentRow) -> ContentReader:
+        """The content as a file object, which gives back its file when it is closed. Reading verifies."""
+        return ContentReader(ChunkSource(self._database, self.packs, content))
 
     def read(self, content: ContentRow, *, offset: int = 0, limit: int | None = None) -> Generator[bytes, None, None]:
-        """The content's bytes from `offset` on, at most `limit`: verified pieces of at most 1 MiB.
+        """The content's bytes from `offset` on, at most `limit`: verified pieces of at most 256 KiB, the next ones read
+        ahead.
 
-        Raises ChunkLost where bytes are damaged or gone, BlobsDown.
+        Raises ChunkLost where bytes are damaged or gone, BlobsDown, ContentMissing.
         """
-        return read_content(self._database, self.packs, content, offset=offset, limit=limit)
+        stop = content.size_bytes if limit is None else min(content.size_bytes, offset + limit)
+        return stream_content(ChunkSource(self._database, self.packs, content), self._reading, offset=offset, stop=stop)
+
+    def chunks(self, organization_id: bytes) -> RunReader:
+        """Reads chunks of the organization, whatever content they are of."""
+        return RunReader(self._database, self.packs, self._reading, organization_id)
 
     def close(self) -> None:
         """Waits for the contents that are coming in, and gives everything back."""
         self._executor.shutdown()
+        self._reading.shutdown()
         self.packs.close()
 
 
 def open_blobs(
     database: Database,
-    folder: Path,
+    place: Path | Bucket,
     *,
     max_content_bytes: int = DEFAULT_MAX_CONTENT_BYTES,
     max_streams: int = DEFAULT_MAX_STREAMS,
 ) -> Blobs:
-    """The blob store of this database's installation, in a local folder that is made when it does not exist.
+    """The blob store of this database's installation, in a bucket, or in a local folder that is made when it does not
+    exist.
 
-    The database is migrated. Raises CannotOpen when the folder is another registry's or not fit, one line for the
+    The database is migrated. Raises CannotOpen when the place is another registry's or not fit, one line for the
     operator.
     """
+    check_cutting()
     secret = installation_secret(database, "blob-folder")
-    registry_id = hashlib.sha256(secret).digest()[:PACK_ID_BYTES]  # lies open in the folder: not the secret itself
-    packs = LocalPacks(folder, registry_id=registry_id, expected=database.row(_ANY_PACK) is not None)
+    registry_id = hashlib.sha256(secret).digest()[:PACK_ID_BYTES]  # lies open in the place: not the secret itself
+    expected = database.row(_ANY_PACK) is not None
+    packs: PackStore
+    if isinstance(place, Bucket):
+        packs = S3Packs(place, registry_id=registry_id, expected=expected, streams=max_streams)
+    else:
+        packs = LocalPacks(place, registry_id=registry_id, expected=expected)
     return Blobs(database, packs, max_content_bytes=max_content_bytes, max_streams=max_streams)

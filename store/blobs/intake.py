@@ -1,7 +1,7 @@
 """The pipeline of one content coming in: what the processor does to each byte, spread over three threads.
 
-    feed() -> blocks of 2 MiB -> SHA-256 of the whole
-                              -> cutting, SHA-256 of each chunk -> writing
+    feed() -> blocks of 2 MiB -> hashing of the whole
+                              -> cutting, hashing of each chunk -> storing
 
 The threads work on the same blocks, side by side: hashing, checksums and system calls let go of the interpreter's
 lock. Four blocks a stream bound the memory and, by making feed() wait, hold back a client that is faster than the disk.
@@ -10,54 +10,86 @@ lock. Four blocks a stream bound the memory and, by making feed() wait, hold bac
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from abc import ABC, abstractmethod
 from concurrent.futures import Executor, Future
-from queue import SimpleQueue
-from typing import Final, Generic, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, TypeVar
 
 BLOCK_BYTES: Final = 2 * 2**20
 BLOCK_COUNT: Final = 4
+BLOCK_SECONDS: Final = 0.5
+"""A block that began to fill so long ago is sent on with what it has."""
+
+HEADROOM_BYTES: Final = 2**20
+"""What each block has before its data, for the cutting to put there what the block before left over."""
+
 THREADS: Final = 3
 
 P = TypeVar("P")
 
 
+class Stages(ABC, Generic[P]):
+    """What an intake does to the blocks, each of the three on a thread of its own."""
+
+    def before_hashing(self) -> None:
+        """Called once, on the hashing thread, while the first blocks are already coming in."""
+
+    @abstractmethod
+    def hash_whole(self, data: memoryview) -> None:
+        """Takes the next bytes, in order."""
+
+    @abstractmethod
+    def cut(self, buffer: memoryview, *, last: bool) -> P:
+        """Makes pieces of the bytes of the buffer from HEADROOM_BYTES on; those before are its own to write to."""
+
+    @abstractmethod
+    def store(self, pieces: P) -> None:
+        """Takes what `cut` made of a block, whose memory is good until this returns."""
+
+    @abstractmethod
+    def wait_seconds(self) -> float | None:
+        """How long the storing may wait for more before it wants `wait_is_over`; None: for ever."""
+
+    @abstractmethod
+    def wait_is_over(self) -> None:
+        """Called on the storing thread when nothing came for so long."""
+
+
 class _Block:
-    __slots__ = ("data", "last", "size", "users")
+    __slots__ = ("begun", "data", "last", "size", "users")
 
     def __init__(self) -> None:
-        self.data = memoryview(bytearray(BLOCK_BYTES))
+        self.data = memoryview(bytearray(HEADROOM_BYTES + BLOCK_BYTES))
         self.size = 0
+        self.begun = 0.0
         self.last = False
         self.users = 0
 
+    @property
+    def filled(self) -> memoryview:
+        return self.data[: HEADROOM_BYTES + self.size]
+
 
 class Intake(Generic[P]):
-    """Runs `hash_whole` and, behind one another, `cut` and `store` over all that is fed, each on a thread of its own.
+    """Runs the stages over all that is fed.
 
-    What `cut` makes of a block goes to `store`, which may use the block's memory until it returns. An error in any of
-    them comes out of the next `feed` or `end`. The executor has 3 free threads, or this one waits for ever. Whoever
-    makes an intake calls `end` or `abort`.
+    An error in any of them comes out of the next `feed` or `end`. The executor has 3 free threads, or this one waits
+    for ever. Whoever makes an intake calls `end`, `stop` or `abort`.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        *,
-        hash_whole: Callable[[memoryview], object],
-        cut: Callable[[memoryview, bool], P],
-        store: Callable[[P], None],
-    ) -> None:
+    def __init__(self, executor: Executor, stages: Stages[P]) -> None:
+        self._stages = stages
         self._free: SimpleQueue[_Block] = SimpleQueue()
         self._made = 0
         self._lock = threading.Lock()
         self._error: BaseException | None = None
+        self._hashing_wanted = True
         self._to_hash: SimpleQueue[_Block | None] = SimpleQueue()
         self._to_cut: SimpleQueue[_Block | None] = SimpleQueue()
         self._to_store: SimpleQueue[tuple[_Block, P] | None] = SimpleQueue()
-        self._hash_whole, self._cut, self._store = hash_whole, cut, store
         self._block = self._next_block()
-        self._running: list[Future[None]] = [
+        self._running: list[Future[Any]] = [
             executor.submit(self._hashing),
             executor.submit(self._cutting),
             executor.submit(self._storing),
@@ -69,16 +101,30 @@ class Intake(Generic[P]):
         while rest:
             block = self._block
             part = rest[: BLOCK_BYTES - block.size]
-            block.data[block.size : block.size + len(part)] = part
+            at = HEADROOM_BYTES + block.size
+            block.data[at : at + len(part)] = part
+            if not block.size:
+                block.begun = time.monotonic()
             block.size += len(part)
             rest = rest[len(part) :]
-            if block.size == BLOCK_BYTES:
+            if block.size == BLOCK_BYTES or time.monotonic() - block.begun >= BLOCK_SECONDS:
                 self._send(block)
                 self._block = self._next_block()
+        self._raise_error()
 
     def end(self) -> None:
         """Returns when every byte went through every stage. Raises what a stage raised."""
         self._block.last = True
+        self._send(self._block)
+        self._finish()
+        self._raise_error()
+
+    def stop(self) -> None:
+        """Returns when every byte was cut and stored, as far as that is certain; they are not hashed as a whole.
+
+        Raises what a stage raised.
+        """
+        self._hashing_wanted = False
         self._send(self._block)
         self._finish()
         self._raise_error()
@@ -123,10 +169,14 @@ class Intake(Generic[P]):
     # After an error the stages go on taking blocks, without working on them: nobody waits for ever.
 
     def _hashing(self) -> None:
+        begun = False
         while (block := self._to_hash.get()) is not None:
             try:
-                if self._error is None:
-                    self._hash_whole(block.data[: block.size])
+                if self._error is None and self._hashing_wanted:
+                    if not begun:
+                        begun = True
+                        self._stages.before_hashing()
+                    self._stages.hash_whole(block.data[HEADROOM_BYTES : HEADROOM_BYTES + block.size])
             except BaseException as error:  # noqa: BLE001 - handed to the feeding thread
                 self._error = error
             self._done_with(block)
@@ -135,7 +185,7 @@ class Intake(Generic[P]):
         while (block := self._to_cut.get()) is not None:
             try:
                 if self._error is None:
-                    self._to_store.put((block, self._cut(block.data[: block.size], block.last)))
+                    self._to_store.put((block, self._stages.cut(block.filled, last=block.last)))
                     continue
             except BaseException as error:  # noqa: BLE001 - handed to the feeding thread
                 self._error = error
@@ -143,11 +193,25 @@ class Intake(Generic[P]):
         self._to_store.put(None)
 
     def _storing(self) -> None:
-        while (task := self._to_store.get()) is not None:
-            block, pieces = task
+        while True:
+            block: _Block | None = None
             try:
+                wait = self._stages.wait_seconds() if self._error is None else None
+                task = self._to_store.get(timeout=None if wait is None else max(0.0, wait))
+                if task is None:
+                    return
+                block, pieces = task
                 if self._error is None:
-                    self._store(pieces)
+                    self._stages.store(pieces)
+            except Empty:
+                self._guarded_wait_is_over()
             except BaseException as error:  # noqa: BLE001 - handed to the feeding thread
                 self._error = error
-            self._done_with(block)
+            if block is not None:
+                self._done_with(block)
+
+    def _guarded_wait_is_over(self) -> None:
+        try:
+            self._stages.wait_is_over()
+        except BaseException as error:  # noqa: BLE001 - handed to the feeding thread
+            self._error = error

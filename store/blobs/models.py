@@ -8,11 +8,20 @@ from peewee import CompositeKey, Model
 
 from store.database.fields import BytesField, CountField, IdField, TextField, TimeField
 
+DELETING = "deleting"
+"""The state of a pack whose file the collector is removing; nothing refers to it, and nothing will."""
+
+DAMAGED = "damaged"
+"""The state of a chunk whose stored bytes did not verify; it counts as missing, until its content comes again."""
+
 LIVE = "live"
 """The state of a chunk or pack that may be referenced and read; every other state counts as missing."""
 
 AS_IT_IS = 0
 """The encoding of a chunk whose stored bytes are its bytes."""
+
+ZSTD = 1
+"""The encoding of a chunk whose stored bytes are one zstd frame."""
 
 
 class Content(Model):
@@ -29,13 +38,14 @@ class Content(Model):
 
     class Meta:
         table_name = "content"
-        indexes = ((("organization_id", "sha256"), True),)
+        indexes = ((("organization_id", "sha256"), True), (("touched_at",), False))
 
 
 class ContentChunk(Model):
     """start_offset is where the chunk begins in the content: a range read finds its first chunk by it."""
 
     content_id = IdField()
+    organization_id = IdField()
     start_offset = CountField()
     chunk_sha256 = BytesField()
     size_bytes = CountField()
@@ -44,6 +54,7 @@ class ContentChunk(Model):
         table_name = "content_chunk"
         primary_key = CompositeKey("content_id", "start_offset")
         without_rowid = True
+        indexes = ((("organization_id", "chunk_sha256"), False),)
 
 
 class Chunk(Model):
@@ -64,6 +75,7 @@ class Chunk(Model):
         table_name = "chunk"
         primary_key = CompositeKey("organization_id", "sha256")
         without_rowid = True
+        # None by time: every touch would have to change it, and nobody seeks by it.
         indexes = ((("pack_id", "pack_offset"), False),)
 
 
@@ -80,3 +92,16 @@ class Pack(Model):
 
     class Meta:
         table_name = "pack"
+
+
+class CollectorLease(Model):
+    """One row for each job that one server does at a time. fence is raised by each new holder of the row, and checked
+    by every deletion; of the scrub, which deletes nothing, it says which share of the chunks is next."""
+
+    id = CountField(primary_key=True)
+    holder = TextField()
+    fence = CountField()
+    expire_time = TimeField()
+
+    class Meta:
+        table_name = "collector_lease"

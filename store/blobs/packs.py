@@ -1,42 +1,78 @@
 """Where packs are kept: the interface that every backend fulfils.
 
-A pack is written once, front to back, published whole, and read at any place. Its name is its id, random and never
-used twice, so nothing is ever overwritten and a late removal cannot hit new bytes.
+A pack is written front to back by one stream and read at any place. Its name is its id, random and never used twice, so
+nothing is ever overwritten and a late removal cannot hit new bytes. Rows mention only bytes that were synced; behind
+those a pack may hold more, of a stream that is still writing or died.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 PACK_ID_BYTES = 16
 
+PACK_BYTES = 256 * 2**20
+"""A pack takes no further chunk once it has so many bytes, unless the backend wants smaller ones."""
 
-class PackWriter(ABC):
-    """A pack being written. Its bytes are nobody's until `PackStore.publish`; `discard` removes them."""
+
+class Place(NamedTuple):
+    """Where bytes lie: a pack and an offset in it."""
+
+    pack_id: bytes
+    offset: int
+
+
+class GrownPack(NamedTuple):
+    """A pack that holds synced bytes up to size_bytes; is_new when this sync was its first."""
 
     id: bytes
     size_bytes: int
+    is_new: bool
+
+
+class StoredPack(NamedTuple):
+    """A pack as the place where packs are kept lists it; modify_time is in microseconds since 1970, by that clock."""
+
+    id: bytes
+    size_bytes: int
+    modify_time: int
+
+
+class PackSink(ABC):
+    """Where one stream writes its chunks; a context manager that discards what was not synced. For a single thread.
+
+    It begins new packs as it sees fit: when one is full, or (an object store) at each sync.
+    """
 
     @abstractmethod
-    def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Appends all of `data` and answers the offset where it begins.
+    def write(self, data: bytes | bytearray | memoryview) -> Place:
+        """Takes all of `data`, copied where it must be kept, and answers where it will lie. It may not be there yet.
 
         Raises StorageFull, ReadOnly, BlobsDown.
         """
 
     @abstractmethod
-    def seal(self) -> None:
-        """Ends the writing: the bytes are on stable storage when it returns, under a name that does not last.
+    def sync(self) -> Sequence[GrownPack]:
+        """Returns when all that was written is on stable storage and can be read: the packs that grew since the last.
 
-        Raises StorageFull, ReadOnly, BlobsDown.
+        Raises StorageFull, ReadOnly, BlobsDown: nothing written since the last sync may then be mentioned, and the sink
+        takes no more.
         """
 
     @abstractmethod
     def discard(self) -> None:
-        """Removes what was written and is not published. Never raises; repeating it does nothing."""
+        """Ends the writing. What was synced stays; what was not is removed. Never raises; repeating it does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
 
 
 class PackReader(ABC):
@@ -70,23 +106,27 @@ class PackStore(ABC):
     """Keeps packs. Safe for several threads, and for several processes on the same place."""
 
     @abstractmethod
-    def create(self) -> PackWriter:
-        """A new, empty pack under a new id. Raises StorageFull, ReadOnly, BlobsDown."""
+    def sink(self, *, pack_bytes: int = PACK_BYTES) -> PackSink:
+        """A place for one stream to write; it makes nothing before its first byte. Never raises."""
 
     @abstractmethod
-    def publish(self, packs: Sequence[PackWriter]) -> None:
-        """Makes sealed packs readable under their ids; when it returns they are there after a power cut, too.
+    def open(self, pack_id: bytes, *, first: tuple[int, int] = (0, 0)) -> PackReader:
+        """The synced bytes of a pack. Raises PackMissing, BlobsDown.
 
-        Raises StorageFull, ReadOnly, BlobsDown; some of them may be published then, and `remove` takes them away.
+        `first` is the offset and length of what will be read first: a backend beyond a network brings it along with the
+        answer that the pack is there.
         """
 
     @abstractmethod
-    def open(self, pack_id: bytes) -> PackReader:
-        """The published pack. Raises PackMissing, BlobsDown."""
+    def remove(self, pack_id: bytes) -> None:
+        """Removes a pack to which no row refers. A pack that is not there is fine. Raises BlobsDown."""
 
     @abstractmethod
-    def remove(self, pack_id: bytes) -> None:
-        """Removes a published pack to which no row refers. A pack that is not there is fine. Raises BlobsDown."""
+    def list_packs(self) -> Iterator[StoredPack]:
+        """Every pack that can be opened, in no order; what comes or goes meanwhile may be listed or not.
+
+        Neither is a proof: ask the database about a listed pack, and `open` about one that is not. Raises BlobsDown.
+        """
 
     @property
     @abstractmethod

@@ -3,78 +3,62 @@
 from __future__ import annotations
 
 import hashlib
-import struct
+import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import xxhash
 
-from store.blobs.chunking import Cutter, FixedCutter
-from store.blobs.intake import Intake
-from store.blobs.packs import PackStore, PackWriter
+from store.blobs.chunking import Cutter
+from store.blobs.intake import HEADROOM_BYTES, Intake, Stages
+from store.blobs.keeping import ChunkPlace, Group, Received, StoredChunk
+from store.blobs.models import AS_IT_IS
+from store.blobs.packs import PACK_BYTES, PackMissing, PackReader, PackSink, PackStore, Place
 from store.errors import FileTooLarge
+
+log = logging.getLogger(__name__)
 
 INLINE_BYTES: Final = 16 * 2**10
 """Content of at most so many bytes lies in its row."""
 
-PACK_BYTES: Final = 256 * 2**20
-"""A pack takes no further chunk once it has so many bytes."""
+GROUP_BYTES: Final = 32 * 2**20
+GROUP_SECONDS: Final = 1.0
+"""A group of chunks is complete when it has so many bytes, or when its first chunk came so long ago."""
 
-_RECORD: Final = struct.Struct(">32sIiQ8s")
-_KNOWN: Final = -1  # in place of a pack: the organization has the chunk already
+Known = Callable[[Sequence[bytes]], Mapping[bytes, ChunkPlace]]
+"""Those of some digests that are live chunks of the organization, and where they are."""
 
 
-class ChunkRecord(NamedTuple):
-    """A chunk of a received content; pack is None when the organization had it, or it came earlier in this content."""
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is already there of a content that goes on coming in: how many bytes, the end of a chunk, and the way to
+    read them."""
 
-    sha256: bytes
     size_bytes: int
-    pack: PackWriter | None
-    pack_offset: int
-    checksum: bytes
-
-
-@dataclass(slots=True)
-class Received:
-    """A content that came in whole. Its packs are sealed, and nobody's until they are published."""
-
-    sha256: bytes
-    size_bytes: int
-    inline_data: bytes | None = None
-    packs: list[PackWriter] = field(default_factory=list)
-    _records: bytearray = field(default_factory=bytearray)
-
-    def chunks(self) -> Iterator[ChunkRecord]:
-        """The chunks in order; none when the content is inline."""
-        return map(self.chunk_at, range(self.chunk_count))
-
-    def chunk_at(self, index: int) -> ChunkRecord:
-        """The chunk at this place, counted from 0."""
-        sha256, size, pack, offset, checksum = _RECORD.unpack_from(self._records, index * _RECORD.size)
-        return ChunkRecord(sha256, size, None if pack == _KNOWN else self.packs[pack], offset, checksum)
-
-    @property
-    def chunk_count(self) -> int:
-        """How many chunks it has, repeated ones counted each time."""
-        return len(self._records) // _RECORD.size
+    read: Callable[[], Iterator[bytes]]
 
 
 class _Chunk(NamedTuple):
     data: memoryview
     sha256: bytes
     checksum: bytes
-    known: bool
+    known: ChunkPlace | None
 
 
-class ContentWriter:
-    """Takes the bytes of one content; a context manager that leaves nothing behind unless `keep` was called.
+class ContentWriter(Stages[list[_Chunk]]):
+    """Takes the bytes of one content; a context manager that ends what is still running.
 
-    Memory: at most 4 blocks of 2 MiB, and some 200 bytes for each chunk. `known` answers which of some digests the
-    organization has as live chunks. At most as many writers get beyond 16 KiB at once as `slots` lets in.
+    With `commit`, what came in is handed over on the way: whenever a group of chunks is complete and on stable storage,
+    on a thread of the writer's; what it raises comes out of the next `write` or `finish`. Without, all chunks are in
+    what `finish` answers.
+
+    Memory: 4 blocks of 3 MiB and a pack's stage of 1 MiB, and some 300 bytes for each chunk of a group. At most as many
+    writers get beyond 16 KiB at once as `slots` lets in.
     """
 
     def __init__(
@@ -83,21 +67,28 @@ class ContentWriter:
         executor: Executor,
         slots: threading.Semaphore,
         *,
-        known: Callable[[Sequence[bytes]], frozenset[bytes]],
+        known: Known,
         max_bytes: int,
         pack_bytes: int = PACK_BYTES,
+        beginning: Beginning | None = None,
+        commit: Callable[[Group], None] | None = None,
     ) -> None:
         self._packs, self._executor, self._slots = packs, executor, slots
-        self._known = known
+        self._known, self._commit = known, commit
         self._max_bytes, self._pack_bytes = max_bytes, pack_bytes
+        self._beginning = beginning
         self._small = bytearray()
         self._whole = hashlib.sha256()
-        self._cutter: Cutter = FixedCutter()
-        self._seen: set[bytes] = set()
+        self._cutter = Cutter()
         self._intake: Intake[list[_Chunk]] | None = None
-        self._received = Received(b"", 0)
-        self._kept = False
-        self.size_bytes = 0
+        self._sink: PackSink | None = None
+        self._readers: dict[bytes, PackReader] = {}
+        self._group = Group()
+        self._group_bytes = 0
+        self._group_begun = 0.0
+        self._new: set[bytes] = set()  # written in this group: no row tells of them yet
+        self.size_bytes = 0 if beginning is None else beginning.size_bytes
+        self._stored_bytes = self.size_bytes
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes all of `data`. Raises FileTooLarge, StorageFull, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown."""
@@ -114,22 +105,27 @@ class ContentWriter:
             self._intake.feed(data)
 
     def finish(self) -> Received:
-        """Ends the content: every byte is hashed and on stable storage, under a name that does not last."""
-        received = self._received
+        """Ends the content: every byte is hashed and on stable storage, and committed up to the last group.
+
+        Raises what `write` raises, and ChunkLost when a beginning was damaged.
+        """
+        if self._intake is None and self._beginning is not None:
+            self._intake = self._start()
         if self._intake is None:
             self._whole.update(self._small)
-            received.inline_data = bytes(self._small)
-        else:
-            self._intake.end()
-            self._release()
-            if received.packs:
-                received.packs[-1].seal()
-        received.sha256, received.size_bytes = self._whole.digest(), self.size_bytes
-        return received
+            return Received(self._whole.digest(), self.size_bytes, bytes(self._small))
+        self._intake.end()
+        self._release()
+        if self._sink is not None:
+            self._group.packs = self._sink.sync()
+        return Received(self._whole.digest(), self.size_bytes, group=self._group)
 
-    def keep(self) -> None:
-        """What was received stays: its packs are published."""
-        self._kept = True
+    def stop(self) -> None:
+        """Ends the content before its end: what is certain of it is committed. Raises what `write` raises."""
+        if self._intake is not None:
+            self._intake.stop()
+            self._release()
+            self._commit_group()
 
     def __enter__(self) -> Self:
         return self
@@ -140,14 +136,16 @@ class ContentWriter:
         if self._intake is not None:
             self._intake.abort()
             self._release()
-        if not self._kept:
-            for pack in self._received.packs:
-                pack.discard()
+        if self._sink is not None:
+            self._sink.discard()
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
 
     def _start(self) -> Intake[list[_Chunk]]:
         self._slots.acquire()
         try:
-            return Intake(self._executor, hash_whole=self._whole.update, cut=self._cut, store=self._store)
+            return Intake(self._executor, self)
         except BaseException:  # the executor was shut down
             self._slots.release()
             raise
@@ -156,31 +154,93 @@ class ContentWriter:
         self._intake = None
         self._slots.release()
 
-    def _cut(self, block: memoryview, last: bool) -> list[_Chunk]:
-        cut = [(data, hashlib.sha256(data).digest()) for data in self._cutter.cut(block, last=last)]
-        stored = self._known([sha256 for _, sha256 in cut]) if cut else frozenset()
-        chunks = []
-        for data, sha256 in cut:
-            known = sha256 in stored or sha256 in self._seen
-            self._seen.add(sha256)
-            chunks.append(_Chunk(data, sha256, b"" if known else xxhash.xxh3_64_digest(data), known))
-        return chunks
+    # What follows runs on the threads of the intake, each method on one of them.
 
-    def _store(self, chunks: list[_Chunk]) -> None:
-        received = self._received
-        for chunk in chunks:
-            if chunk.known:
-                where, offset = _KNOWN, 0
-            else:
-                offset = self._pack().write(chunk.data)
-                where = len(received.packs) - 1
-            received._records += _RECORD.pack(chunk.sha256, len(chunk.data), where, offset, chunk.checksum)
+    def before_hashing(self) -> None:
+        """Hashes what was there before."""
+        if self._beginning is not None:
+            for piece in self._beginning.read():
+                self._whole.update(piece)
 
-    def _pack(self) -> PackWriter:
-        packs = self._received.packs
-        if packs and packs[-1].size_bytes < self._pack_bytes:
-            return packs[-1]
-        if packs:
-            packs[-1].seal()
-        packs.append(self._packs.create())
-        return packs[-1]
+    def hash_whole(self, data: memoryview) -> None:
+        """Hashes what comes."""
+        self._whole.update(data)
+
+    def cut(self, buffer: memoryview, *, last: bool) -> list[_Chunk]:
+        """Cuts, hashes each chunk, and asks which of them are known."""
+        chunks = self._cutter.cut(buffer, HEADROOM_BYTES, last=last)
+        digests = [hashlib.sha256(data).digest() for data in chunks]
+        known = self._known(digests) if digests else {}
+        return [
+            _Chunk(data, sha256, b"" if sha256 in known else xxhash.xxh3_64_digest(data), known.get(sha256))
+            for data, sha256 in zip(chunks, digests, strict=True)
+        ]
+
+    def store(self, pieces: list[_Chunk]) -> None:
+        """Writes those chunks whose sound bytes are not there yet, and commits a group when it is complete."""
+        for chunk in pieces:
+            if not self._group.chunks:
+                self._group_begun = time.monotonic()
+            self._group.chunks.append(self._stored(chunk))
+            self._stored_bytes += len(chunk.data)
+            self._group_bytes += len(chunk.data)
+        if self._group_bytes >= GROUP_BYTES:
+            self._commit_group()
+        else:
+            wait = self.wait_seconds()
+            if wait is not None and wait <= 0:
+                self._commit_group()
+
+    def wait_seconds(self) -> float | None:
+        """Until the group has to be committed."""
+        if self._commit is None or not self._group.chunks:
+            return None
+        return self._group_begun + GROUP_SECONDS - time.monotonic()
+
+    def wait_is_over(self) -> None:
+        """Commits the group."""
+        self._commit_group()
+
+    def _commit_group(self) -> None:
+        if self._commit is None or not self._group.chunks:
+            return
+        if self._sink is not None:
+            self._group.packs = self._sink.sync()
+        self._commit(self._group)
+        self._group = Group()
+        self._group_bytes = 0
+        self._new.clear()
+
+    def _stored(self, chunk: _Chunk) -> StoredChunk:
+        start, size = self._stored_bytes, len(chunk.data)
+        if chunk.sha256 in self._new:
+            return StoredChunk(start, chunk.sha256, size)
+        if chunk.known is not None and self._is_sound(chunk.known, chunk.data):
+            return StoredChunk(start, chunk.sha256, size)
+        if self._sink is None:
+            self._sink = self._packs.sink(pack_bytes=self._pack_bytes)
+        place = self._sink.write(chunk.data)
+        self._new.add(chunk.sha256)
+        damaged = None if chunk.known is None else Place(chunk.known.pack_id, chunk.known.pack_offset)
+        checksum = chunk.checksum or xxhash.xxh3_64_digest(chunk.data)
+        return StoredChunk(start, chunk.sha256, size, place, checksum, size, AS_IT_IS, damaged)
+
+    def _is_sound(self, known: ChunkPlace, data: memoryview) -> bool:
+        """Whether the bytes that the organization is said to have are there: a row alone is not trusted."""
+        reader = self._readers.get(known.pack_id)
+        try:
+            if reader is None:
+                while self._readers:  # chunks of a content lie behind one another: one is enough
+                    self._readers.popitem()[1].close()
+                first = (known.pack_offset, known.stored_bytes)
+                reader = self._readers[known.pack_id] = self._packs.open(known.pack_id, first=first)
+            stored = reader.read(known.pack_offset, known.stored_bytes)
+        except PackMissing:
+            stored = b""
+        if known.encoding == AS_IT_IS:
+            sound = stored == data
+        else:
+            sound = xxhash.xxh3_64_digest(stored) == known.checksum
+        if not sound:
+            log.error("stored bytes are damaged, and mended now", extra={"fields": {"sha256": known.sha256.hex()}})
+        return sound

@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-import peewee
-
 from store.access import Access
 from store.access.projects import accessible_projects
 from store.blobs.blobs import Blobs
-from store.database import CountField, Database, Query, Reader, hole, query_shape
-from store.errors import FileNotFound, ReadOutOfRange
+from store.blobs.source import ContentMissing
+from store.database import Database, Query, Reader, hole, query_shape
+from store.errors import ChunkLost, FileNotFound, ReadOutOfRange, ScopeMissing
 from store.files.models import NO_PROJECT, ReleaseFile
-from store.files.rows import FileRow, select_files
-from store.organizations.lookup import find_organization
-from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of, wire_bytes
+from store.files.rows import FileKind, FileRow, select_files, visible_projects
+from store.organizations.lookup import OrganizationRow, find_organization
 from store.releases.lookup import readable_release
 from store.releases.rows import ReleaseRow
-
-_FILE_BYTES: Final = 320
-"""What a file takes on the wire beside its texts, at most: name, uid, digest, tags, lengths, numbers and its time."""
-_HEADER_BYTES: Final = 10
-"""The same of a header."""
-
-_BY_ID: Final = Query(
-    select_files().where(ReleaseFile.id == hole(ReleaseFile.id), ReleaseFile.release_id == hole(ReleaseFile.release_id))
-)
-_BY_KEY: Final = Query(
-    select_files().where(
-        ReleaseFile.release_id == hole(ReleaseFile.release_id),
-        ReleaseFile.file_name == hole(ReleaseFile.file_name),
-        ReleaseFile.project_id == hole(ReleaseFile.project_id),
-        ReleaseFile.dist == hole(ReleaseFile.dist),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
     """A file being read: the file, whole, and the bytes of the range that was asked for; a context manager.
 
-    data yields verified pieces of at most 1 MiB, and raises ChunkLost where bytes are damaged or gone, BlobsDown; it
-    holds no connection between pieces.
+    data yields verified pieces of at most 256 KiB, and raises ChunkLost where bytes are damaged or gone, BlobsDown, and
+    FileNotFound when the file was deleted more than a grace time ago; it holds no connection between pieces.
     """
 
     file: FileRow
@@ -73,100 +55,113 @@ def open_file(
 ) -> OpenFile:
     """The file, and its bytes from `offset` on, at most `limit` of them.
 
-    Raises OrganizationNotFound, ReleaseNotFound, FileNotFound, ReadOutOfRange when offset is beyond the end.
+    Raises OrganizationNotFound, ReleaseNotFound, FileNotFound, ScopeMissing when the organization asks for a scope for
+    files of this kind that the caller lacks, ReadOutOfRange when offset is beyond the end.
     """
 
     def find(reader: Reader) -> FileRow:
-        release = readable_release(reader, access, organization, version)
-        found = file_by_id(reader, release, file_id)
-        if found is None or not _sees(reader, access, release, found):
-            raise FileNotFound(release.organization_slug, release.version, str(uuid.UUID(bytes=file_id)))
-        return found
+        file = find_file(reader, access, organization=organization, version=version, file_id=file_id)
+        scope = _download_scope(find_organization(reader, access, organization), file)
+        if not access.may(scope):
+            raise ScopeMissing(scope)
+        return file
 
     file = database.read(find)
     if offset > file.size_bytes:
         raise ReadOutOfRange(file.size_bytes)
-    return OpenFile(file, blobs.read(file.content, offset=offset, limit=limit))
+    return OpenFile(file, _data(database, file, blobs.read(file.content, offset=offset, limit=limit)))
 
 
-def list_files(
-    database: Database, access: Access, *, organization: str, version: str, page: PageRequest
-) -> Page[FileRow]:
-    """A page of the release's files, by file name, then id; those of projects that the caller may not access are
-    left out. A page ends before it passes 1 MiB on the wire: headers alone may take a quarter of that a file.
+def _data(database: Database, file: FileRow, data: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """The same; whose content was collected while it was read, because the file was deleted, was not found."""
+    with closing(data):
+        try:
+            yield from data
+        except ContentMissing:
+            if database.row(_STANDS, id=file.id, content_id=file.content_id) is None:
+                raise FileNotFound(file.organization, file.version, str(uuid.UUID(bytes=file.id))) from None
+            raise ChunkLost(file.sha256.hex()) from None
 
-    Raises OrganizationNotFound, ReleaseNotFound.
+
+def get_file(database: Database, access: Access, *, organization: str, version: str, file_id: bytes) -> FileRow:
+    """The file. Raises OrganizationNotFound, ReleaseNotFound, FileNotFound."""
+    return database.read(
+        lambda reader: find_file(reader, access, organization=organization, version=version, file_id=file_id)
+    )
+
+
+def find_file(reader: Reader, access: Access, *, organization: str, version: str, file_id: bytes) -> FileRow:
+    """The file, if the caller may read its release and access its project.
+
+    Raises OrganizationNotFound, ReleaseNotFound, FileNotFound.
     """
-
-    def read(reader: Reader) -> list[FileRow]:
-        release = readable_release(reader, access, organization, version)
-        visible = _visible_projects(reader, access, release)
-        query = _page_query(
-            backward=page.backward,
-            positioned=page.position is not None,
-            projects=None if visible is None else len(visible),
-        )
-        params: dict[str, Any] = {"release_id": release.id, "limit": page.limit}
-        if visible is not None:
-            params.update({f"project_{index}": project_id for index, project_id in enumerate(visible)})
-        if page.position is not None:
-            params["file_name"], params["id"] = page.position.key
-        return [_row(release, columns) for columns in reader.rows(query, **params)]
-
-    found = database.read(read)
-    shown = fitting(page, map(_bytes_of, found), most=PAGE_BYTES)
-    return page_of(found[: shown.limit], shown, lambda file: (file.file_name, file.id))
+    release = readable_release(reader, access, organization, version)
+    visible = seen_projects(reader, access, release)
+    found = file_by_id(reader, release, file_id, visible=visible)
+    if found is None:
+        raise FileNotFound(release.organization_slug, release.version, str(uuid.UUID(bytes=file_id)))
+    return found
 
 
-def file_by_id(reader: Reader, release: ReleaseRow, file_id: bytes) -> FileRow | None:
-    """The release's file with this id."""
-    columns = reader.row(_BY_ID, id=file_id, release_id=release.id)
-    return None if columns is None else _row(release, columns)
+def _download_scope(organization: OrganizationRow, file: FileRow) -> str:
+    role = {
+        FileKind.DEBUG_FILE: organization.debug_files_role,
+        FileKind.ATTACHMENT: organization.attachments_role,
+    }.get(FileKind(file.kind))
+    return role or "release:read"
+
+
+def file_by_id(
+    reader: Reader, release: ReleaseRow, file_id: bytes, *, visible: Sequence[bytes] | None = None
+) -> FileRow | None:
+    """The release's file with this id; with `visible`, if its project_id is one of these."""
+    query = _by_id(None if visible is None else len(visible))
+    columns = reader.row(query, id=file_id, release_id=release.id, **visible_params(visible))
+    return None if columns is None else file_row(release, *columns)
 
 
 def file_by_key(reader: Reader, release: ReleaseRow, *, file_name: str, project_id: bytes, dist: str) -> FileRow | None:
     """The release's file of this name, project (or NO_PROJECT) and dist (or NO_DIST)."""
     columns = reader.row(_BY_KEY, release_id=release.id, file_name=file_name, project_id=project_id, dist=dist)
-    return None if columns is None else _row(release, columns)
+    return None if columns is None else file_row(release, *columns)
 
 
-def _bytes_of(file: FileRow) -> int:
-    """What a file takes on the wire, at most."""
-    texts = (file.organization, file.version, file.file_name, file.dist, file.organization, file.project or "")
-    headers = sum(wire_bytes(name, value) + _HEADER_BYTES for name, value in file.headers.items())
-    return _FILE_BYTES + wire_bytes(*texts) + headers
+def file_row(release: ReleaseRow, *columns: Any) -> FileRow:
+    """The file of this release from its columns as `select_files` reads them."""
+    return FileRow(*(*columns[:-1], bool(columns[-1]), release.organization_slug, release.version))
 
 
-def _row(release: ReleaseRow, columns: tuple[Any, ...]) -> FileRow:
-    return FileRow(*(*columns, release.organization_slug, release.version))
-
-
-def _sees(reader: Reader, access: Access, release: ReleaseRow, file: FileRow) -> bool:
-    visible = _visible_projects(reader, access, release)
-    return visible is None or file.project_id in visible
-
-
-def _visible_projects(reader: Reader, access: Access, release: ReleaseRow) -> list[bytes] | None:
+def seen_projects(reader: Reader, access: Access, release: ReleaseRow) -> tuple[bytes, ...] | None:
     """The project_ids of files that the caller sees in this release; None when it sees all."""
     allowed = accessible_projects(access, find_organization(reader, access, release.organization_slug))
     if allowed.allows_all(release.project_ids):
         return None
-    return [NO_PROJECT, *(project_id for project_id in release.project_ids if allowed.allows(project_id))]
+    return (NO_PROJECT, *(project_id for project_id in release.project_ids if allowed.allows(project_id)))
+
+
+def visible_params(visible: Sequence[bytes] | None) -> dict[str, Any]:
+    """What fills the parameters of `visible_projects`."""
+    return {f"project_{index}": project_id for index, project_id in enumerate(visible or ())}
 
 
 @query_shape
-def _page_query(*, backward: bool, positioned: bool, projects: int | None) -> Query[tuple[Any, ...]]:
-    columns = (ReleaseFile.file_name, ReleaseFile.id)
-    query = select_files().where(ReleaseFile.release_id == hole(ReleaseFile.release_id))
-    if projects is not None:
-        holes = [hole(ReleaseFile.project_id, f"project_{index}") for index in range(projects)]
-        query = query.where(ReleaseFile.project_id.in_(holes))
-    if positioned:
-        place, position = peewee.Tuple(*columns), peewee.Tuple(*[hole(column) for column in columns])
-        query = query.where(place < position if backward else place > position)
-    order = [column.desc() if backward else column.asc() for column in columns]
-    return Query(query.order_by(*order).limit(hole(_LIMIT)))
+def _by_id(visible: int | None) -> Query[tuple[Any, ...]]:
+    query = select_files(visible).where(
+        ReleaseFile.id == hole(ReleaseFile.id), ReleaseFile.release_id == hole(ReleaseFile.release_id)
+    )
+    return Query(query if visible is None else query.where(ReleaseFile.project_id.in_(visible_projects(visible))))
 
 
-_LIMIT: Final = CountField()
-_LIMIT.name = "limit"
+_BY_KEY: Final = Query(
+    select_files().where(
+        ReleaseFile.release_id == hole(ReleaseFile.release_id),
+        ReleaseFile.file_name == hole(ReleaseFile.file_name),
+        ReleaseFile.project_id == hole(ReleaseFile.project_id),
+        ReleaseFile.dist == hole(ReleaseFile.dist),
+    )
+)
+_STANDS: Final = Query(
+    ReleaseFile.select(ReleaseFile.id).where(
+        ReleaseFile.id == hole(ReleaseFile.id), ReleaseFile.content_id == hole(ReleaseFile.content_id)
+    )
+)

@@ -1,8 +1,8 @@
-"""Rows of release files and of their uploads."""
+"""Rows of release files."""
 
-from peewee import CompositeKey, Model
+from peewee import Model
 
-from store.database.fields import BytesField, FlagField, IdField, JsonField, TextField, TimeField
+from store.database.fields import BytesField, CountField, IdField, JsonField, TextField, TimeField
 
 NO_PROJECT = b""
 """project_id of a file that belongs to all projects of its release: not NULL, which no unique index would compare."""
@@ -12,6 +12,9 @@ NO_DIST = ""
 
 
 class ReleaseFile(Model):
+    """folded_name is file_name in Unicode form NFKC and without case: names that are alike there collide on some disks,
+    and substrings are sought there."""
+
     id = IdField(primary_key=True)
     organization_id = IdField()
     release_id = IdField()
@@ -20,6 +23,8 @@ class ReleaseFile(Model):
     dist = TextField()
     headers = JsonField()
     content_id = IdField()
+    kind = CountField()
+    folded_name = TextField()
     create_time = TimeField()
 
     class Meta:
@@ -27,23 +32,6 @@ class ReleaseFile(Model):
         indexes = (
             (("release_id", "file_name", "project_id", "dist"), True),
             (("release_id", "file_name", "id"), True),
+            (("release_id", "folded_name", "file_name"), False),
+            (("content_id", "release_id"), False),
         )
-
-
-class Upload(Model):
-    """An upload under the id that its caller chose. header_sha256 tells a repetition from another upload; file_id is
-    set when it is finished, and created is what its first answer said."""
-
-    organization_id = IdField()
-    id = IdField()
-    header_sha256 = BytesField()
-    release_id = IdField()
-    file_id = IdField(null=True)
-    created = FlagField()
-    create_time = TimeField()
-    expire_time = TimeField()
-
-    class Meta:
-        table_name = "upload"
-        primary_key = CompositeKey("organization_id", "id")
-        indexes = ((("expire_time",), False),)

@@ -48,6 +48,12 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE INDEX "chunk_pack_id_pack_offset"
         ON "chunk" ("pack_id", "pack_offset")""",
+    """CREATE TABLE "collector_lease" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "holder" TEXT NOT NULL,
+        "fence" INTEGER NOT NULL,
+        "expire_time" INTEGER NOT NULL
+    )""",
     """CREATE TABLE "commit" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -87,13 +93,23 @@ SQLITE = [
     )""",
     """CREATE UNIQUE INDEX "content_organization_id_sha256"
         ON "content" ("organization_id", "sha256")""",
+    """CREATE INDEX "content_touched_at"
+        ON "content" ("touched_at")""",
     """CREATE TABLE "content_chunk" (
         "content_id" BLOB NOT NULL,
+        "organization_id" BLOB NOT NULL,
         "start_offset" INTEGER NOT NULL,
         "chunk_sha256" BLOB NOT NULL,
         "size_bytes" INTEGER NOT NULL,
         PRIMARY KEY ("content_id", "start_offset")
     ) WITHOUT ROWID""",
+    """CREATE INDEX "contentchunk_organization_id_chunk_sha256"
+        ON "content_chunk" ("organization_id", "chunk_sha256")""",
+    """CREATE TABLE "draining_project" (
+        "project_id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "delete_time" INTEGER NOT NULL
+    )""",
     """CREATE TABLE "draining_release" (
         "release_id" BLOB NOT NULL PRIMARY KEY,
         "delete_time" INTEGER NOT NULL
@@ -107,11 +123,23 @@ SQLITE = [
         "slug" TEXT NOT NULL,
         "display_name" TEXT NOT NULL,
         "open_membership" INTEGER NOT NULL,
+        "avatar_type" INTEGER NOT NULL,
+        "avatar_content_id" BLOB,
+        "avatar_uid" BLOB,
+        "debug_files_role" TEXT NOT NULL,
+        "attachments_role" TEXT NOT NULL,
+        "join_requests" INTEGER NOT NULL,
+        "early_adopter" INTEGER NOT NULL,
+        "events_member_admin" INTEGER NOT NULL,
+        "alerts_member_write" INTEGER NOT NULL,
         "create_time" INTEGER NOT NULL,
-        "update_time" INTEGER NOT NULL
+        "update_time" INTEGER NOT NULL,
+        "delete_time" INTEGER
     )""",
     """CREATE UNIQUE INDEX "organization_slug_index"
         ON "organization" ("slug")""",
+    """CREATE INDEX "organization_avatar_content"
+        ON "organization" ("avatar_content_id") WHERE ("avatar_content_id" IS NOT NULL)""",
     """CREATE TABLE "organization_slug" (
         "slug" TEXT NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL
@@ -197,12 +225,18 @@ SQLITE = [
         "dist" TEXT NOT NULL,
         "headers" TEXT NOT NULL,
         "content_id" BLOB NOT NULL,
+        "kind" INTEGER NOT NULL,
+        "folded_name" TEXT NOT NULL,
         "create_time" INTEGER NOT NULL
     )""",
     """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist"
         ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
     """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id"
         ON "release_file" ("release_id", "file_name", "id")""",
+    """CREATE INDEX "releasefile_release_id_folded_name_file_name"
+        ON "release_file" ("release_id", "folded_name", "file_name")""",
+    """CREATE INDEX "releasefile_content_id_release_id"
+        ON "release_file" ("content_id", "release_id")""",
     """CREATE TABLE "release_head" (
         "release_id" BLOB NOT NULL,
         "repository_id" BLOB NOT NULL,
@@ -273,7 +307,11 @@ SQLITE = [
         "organization_id" BLOB NOT NULL,
         "id" BLOB NOT NULL,
         "header_sha256" BLOB NOT NULL,
+        "header" TEXT NOT NULL,
         "release_id" BLOB NOT NULL,
+        "state" TEXT NOT NULL,
+        "fence" INTEGER NOT NULL,
+        "committed_bytes" INTEGER NOT NULL,
         "file_id" BLOB,
         "created" INTEGER NOT NULL,
         "create_time" INTEGER NOT NULL,
@@ -282,6 +320,16 @@ SQLITE = [
     )""",
     """CREATE INDEX "upload_expire_time"
         ON "upload" ("expire_time")""",
+    """CREATE TABLE "upload_chunk" (
+        "organization_id" BLOB NOT NULL,
+        "upload_id" BLOB NOT NULL,
+        "start_offset" INTEGER NOT NULL,
+        "chunk_sha256" BLOB NOT NULL,
+        "size_bytes" INTEGER NOT NULL,
+        PRIMARY KEY ("organization_id", "upload_id", "start_offset")
+    ) WITHOUT ROWID""",
+    """CREATE INDEX "uploadchunk_organization_id_chunk_sha256"
+        ON "upload_chunk" ("organization_id", "chunk_sha256")""",
 ]
 
 POSTGRESQL = [
@@ -326,6 +374,12 @@ POSTGRESQL = [
     )""",
     """CREATE INDEX "chunk_pack_id_pack_offset"
         ON "chunk" ("pack_id", "pack_offset")""",
+    """CREATE TABLE "collector_lease" (
+        "id" BIGINT NOT NULL PRIMARY KEY,
+        "holder" TEXT COLLATE "C" NOT NULL,
+        "fence" BIGINT NOT NULL,
+        "expire_time" BIGINT NOT NULL
+    )""",
     """CREATE TABLE "commit" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -365,12 +419,22 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "content_organization_id_sha256"
         ON "content" ("organization_id", "sha256")""",
+    """CREATE INDEX "content_touched_at"
+        ON "content" ("touched_at")""",
     """CREATE TABLE "content_chunk" (
         "content_id" BYTEA NOT NULL,
+        "organization_id" BYTEA NOT NULL,
         "start_offset" BIGINT NOT NULL,
         "chunk_sha256" BYTEA NOT NULL,
         "size_bytes" BIGINT NOT NULL,
         PRIMARY KEY ("content_id", "start_offset")
+    )""",
+    """CREATE INDEX "contentchunk_organization_id_chunk_sha256"
+        ON "content_chunk" ("organization_id", "chunk_sha256")""",
+    """CREATE TABLE "draining_project" (
+        "project_id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "delete_time" BIGINT NOT NULL
     )""",
     """CREATE TABLE "draining_release" (
         "release_id" BYTEA NOT NULL PRIMARY KEY,
@@ -385,11 +449,23 @@ POSTGRESQL = [
         "slug" TEXT COLLATE "C" NOT NULL,
         "display_name" TEXT COLLATE "C" NOT NULL,
         "open_membership" BOOLEAN NOT NULL,
+        "avatar_type" BIGINT NOT NULL,
+        "avatar_content_id" BYTEA,
+        "avatar_uid" BYTEA,
+        "debug_files_role" TEXT COLLATE "C" NOT NULL,
+        "attachments_role" TEXT COLLATE "C" NOT NULL,
+        "join_requests" BOOLEAN NOT NULL,
+        "early_adopter" BOOLEAN NOT NULL,
+        "events_member_admin" BOOLEAN NOT NULL,
+        "alerts_member_write" BOOLEAN NOT NULL,
         "create_time" BIGINT NOT NULL,
-        "update_time" BIGINT NOT NULL
+        "update_time" BIGINT NOT NULL,
+        "delete_time" BIGINT
     )""",
     """CREATE UNIQUE INDEX "organization_slug_index"
         ON "organization" ("slug")""",
+    """CREATE INDEX "organization_avatar_content"
+        ON "organization" ("avatar_content_id") WHERE ("avatar_content_id" IS NOT NULL)""",
     """CREATE TABLE "organization_slug" (
         "slug" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL
@@ -475,12 +551,18 @@ POSTGRESQL = [
         "dist" TEXT COLLATE "C" NOT NULL,
         "headers" TEXT COLLATE "C" NOT NULL,
         "content_id" BYTEA NOT NULL,
+        "kind" BIGINT NOT NULL,
+        "folded_name" TEXT COLLATE "C" NOT NULL,
         "create_time" BIGINT NOT NULL
     )""",
     """CREATE UNIQUE INDEX "releasefile_release_id_file_name_project_id_dist"
         ON "release_file" ("release_id", "file_name", "project_id", "dist")""",
     """CREATE UNIQUE INDEX "releasefile_release_id_file_name_id"
         ON "release_file" ("release_id", "file_name", "id")""",
+    """CREATE INDEX "releasefile_release_id_folded_name_file_name"
+        ON "release_file" ("release_id", "folded_name", "file_name")""",
+    """CREATE INDEX "releasefile_content_id_release_id"
+        ON "release_file" ("content_id", "release_id")""",
     """CREATE TABLE "release_head" (
         "release_id" BYTEA NOT NULL,
         "repository_id" BYTEA NOT NULL,
@@ -551,7 +633,11 @@ POSTGRESQL = [
         "organization_id" BYTEA NOT NULL,
         "id" BYTEA NOT NULL,
         "header_sha256" BYTEA NOT NULL,
+        "header" TEXT COLLATE "C" NOT NULL,
         "release_id" BYTEA NOT NULL,
+        "state" TEXT COLLATE "C" NOT NULL,
+        "fence" BIGINT NOT NULL,
+        "committed_bytes" BIGINT NOT NULL,
         "file_id" BYTEA,
         "created" BOOLEAN NOT NULL,
         "create_time" BIGINT NOT NULL,
@@ -560,6 +646,16 @@ POSTGRESQL = [
     )""",
     """CREATE INDEX "upload_expire_time"
         ON "upload" ("expire_time")""",
+    """CREATE TABLE "upload_chunk" (
+        "organization_id" BYTEA NOT NULL,
+        "upload_id" BYTEA NOT NULL,
+        "start_offset" BIGINT NOT NULL,
+        "chunk_sha256" BYTEA NOT NULL,
+        "size_bytes" BIGINT NOT NULL,
+        PRIMARY KEY ("organization_id", "upload_id", "start_offset")
+    )""",
+    """CREATE INDEX "uploadchunk_organization_id_chunk_sha256"
+        ON "upload_chunk" ("organization_id", "chunk_sha256")""",
 ]
 
 

@@ -13,7 +13,8 @@ from store.organizations.models import Organization, OrganizationSlug, Project, 
 
 @dataclass(frozen=True, slots=True)
 class OrganizationRow:
-    """An organization as stored; display_name is the slug when nobody gave one. Times in microseconds UTC."""
+    """What every operation needs of an organization; display_name is the slug when nobody gave one. Times in
+    microseconds UTC. debug_files_role and attachments_role are scopes, "" when nobody chose one."""
 
     id: bytes
     slug: str
@@ -21,6 +22,8 @@ class OrganizationRow:
     open_membership: bool
     create_time: int
     update_time: int
+    debug_files_role: str
+    attachments_role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,26 @@ class ProjectDetails:
 
 
 def organization_row(
-    uid: bytes, slug: str, display_name: str, open_membership: bool, create_time: int, update_time: int
+    uid: bytes,
+    slug: str,
+    display_name: str,
+    open_membership: bool,
+    create_time: int,
+    update_time: int,
+    debug_files_role: str,
+    attachments_role: str,
 ) -> OrganizationRow:
     """The row of an organization from its columns as stored, in the order of `ORGANIZATION_COLUMNS`."""
-    return OrganizationRow(uid, slug, display_name or slug, open_membership, create_time, update_time)
+    return OrganizationRow(
+        uid,
+        slug,
+        display_name or slug,
+        open_membership,
+        create_time,
+        update_time,
+        debug_files_role,
+        attachments_role,
+    )
 
 
 def project_details(
@@ -57,6 +76,8 @@ ORGANIZATION_COLUMNS = (
     Organization.open_membership,
     Organization.create_time,
     Organization.update_time,
+    Organization.debug_files_role,
+    Organization.attachments_role,
 )
 PROJECT_COLUMNS = (
     Project.id,
@@ -71,7 +92,7 @@ PROJECT_COLUMNS = (
 _ORGANIZATION_BY_SLUG = Query(
     OrganizationSlug.select(*ORGANIZATION_COLUMNS)
     .join(Organization, on=(Organization.id == OrganizationSlug.organization_id))
-    .where(OrganizationSlug.slug == hole(OrganizationSlug.slug)),
+    .where(OrganizationSlug.slug == hole(OrganizationSlug.slug), Organization.delete_time.is_null()),
     row=organization_row,
 )
 _ORGANIZATION_BY_ID = Query(

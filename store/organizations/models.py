@@ -10,12 +10,26 @@ from store.database.fields import CountField, FlagField, IdField, TextField, Tim
 
 
 class Organization(Model):
+    """avatar_type is an AvatarType, avatar_content_id the content that holds the uploaded picture, avatar_uid what
+    tells it from earlier ones. An organization with a delete_time is gone for everybody; its row stays until the drain
+    has removed all that is its own, and its slugs stay for ever."""
+
     id = IdField(primary_key=True)
     slug = TextField()
     display_name = TextField()
     open_membership = FlagField()
+    avatar_type = CountField()
+    avatar_content_id = IdField(null=True)
+    avatar_uid = IdField(null=True)
+    debug_files_role = TextField()
+    attachments_role = TextField()
+    join_requests = FlagField()
+    early_adopter = FlagField()
+    events_member_admin = FlagField()
+    alerts_member_write = FlagField()
     create_time = TimeField()
     update_time = TimeField()
+    delete_time = TimeField(null=True)
 
     class Meta:
         table_name = "organization"
@@ -23,6 +37,12 @@ class Organization(Model):
 
 # Named by hand: Peewee's name for it is that of the table below.
 Organization.add_index(Organization.index(Organization.slug, unique=True, name="organization_slug_index"))
+# Asked by the collector of contents, for each that it is about to remove.
+Organization.add_index(
+    Organization.avatar_content_id,
+    name="organization_avatar_content",
+    where=Organization.avatar_content_id.is_null(False),
+)
 
 
 class OrganizationSlug(Model):
@@ -45,6 +65,17 @@ class Project(Model):
     class Meta:
         table_name = "project"
         indexes = ((("organization_id", "slug"), True),)
+
+
+class DrainingProject(Model):
+    """A deleted project whose places in releases wait for the drain. Its own row is gone, its slugs stay."""
+
+    project_id = IdField(primary_key=True)
+    organization_id = IdField()
+    delete_time = TimeField()
+
+    class Meta:
+        table_name = "draining_project"
 
 
 class ProjectSlug(Model):

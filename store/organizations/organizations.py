@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 from store.access.access import Access
+from store.access.scopes import INSTALLATION_ADMIN, SCOPES
+from store.activity.record import record_activity
 from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
-from store.errors import OrganizationExists, OrganizationNotFound
+from store.errors import InvalidField, OrganizationExists, OrganizationNotFound
+from store.organizations.details import (
+    BY_ID,
+    DETAILS_COLUMNS,
+    INSERT,
+    UPDATE,
+    AvatarType,
+    OrganizationDetails,
+    lock_details,
+    stored_details,
+    write_details,
+)
 from store.organizations.lookup import ORGANIZATION_COLUMNS, OrganizationRow, find_organization, organization_row
 from store.organizations.models import Organization, OrganizationSlug
 from store.organizations.slugs import check_slug
@@ -15,53 +29,47 @@ from store.paging import Page, PageRequest, page_of, paged
 
 M = TypeVar("M")
 
+ROLES: Final = SCOPES - {INSTALLATION_ADMIN}
+"""The scopes that downloading files of a kind may be made to need: those that tokens of an organization can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class OrganizationDraft:
-    """An organization to create. An empty display_name means that the slug is shown."""
+    """An organization to create. An empty display_name means that the slug is shown, an empty role `release:read`."""
 
     slug: str
     display_name: str = ""
     open_membership: bool = False
+    debug_files_role: str = ""
+    attachments_role: str = ""
+    avatar_type: AvatarType = AvatarType.LETTER
+    join_requests: bool = False
+    early_adopter: bool = False
+    events_member_admin: bool = False
+    alerts_member_write: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OrganizationChanges:
-    """What to change of an organization; None leaves as it is, an empty display_name clears it."""
+    """What to change of an organization; None leaves as it is, an empty display_name or role clears it."""
 
     slug: str | None = None
     display_name: str | None = None
     open_membership: bool | None = None
+    debug_files_role: str | None = None
+    attachments_role: str | None = None
+    avatar_type: AvatarType | None = None
+    join_requests: bool | None = None
+    early_adopter: bool | None = None
+    events_member_admin: bool | None = None
+    alerts_member_write: bool | None = None
 
 
-_BY_ID = Query(
-    Organization.select(*ORGANIZATION_COLUMNS).where(Organization.id == hole(Organization.id)), row=organization_row
-)
-# The row as it is kept, without the slug in place of a missing display name.
-_STORED_BY_ID = Query(
-    Organization.select(*ORGANIZATION_COLUMNS).where(Organization.id == hole(Organization.id)), row=OrganizationRow
-)
-_INSERT = Statement(
-    Organization.insert(
-        {
-            Organization.id: hole(Organization.id),
-            Organization.slug: hole(Organization.slug),
-            Organization.display_name: hole(Organization.display_name),
-            Organization.open_membership: hole(Organization.open_membership),
-            Organization.create_time: hole(Organization.create_time),
-            Organization.update_time: hole(Organization.update_time),
-        }
-    )
-)
-_UPDATE = Statement(
-    Organization.update(
-        {
-            Organization.slug: hole(Organization.slug),
-            Organization.display_name: hole(Organization.display_name),
-            Organization.open_membership: hole(Organization.open_membership),
-            Organization.update_time: hole(Organization.update_time),
-        }
-    ).where(Organization.id == hole(Organization.id))
+_ROW_BY_ID = Query(
+    Organization.select(*ORGANIZATION_COLUMNS).where(
+        Organization.id == hole(Organization.id), Organization.delete_time.is_null()
+    ),
+    row=organization_row,
 )
 _CLAIM_SLUG = Statement(
     OrganizationSlug.insert(
@@ -78,30 +86,41 @@ _SLUG_OWNER = Query(
 )
 
 
-def create_organization(db: Database, draft: OrganizationDraft, terms: Terms[OrganizationRow, M] = PLAIN) -> M:
+def create_organization(db: Database, draft: OrganizationDraft, terms: Terms[OrganizationDetails, M] = PLAIN) -> M:
     """Create an organization.
 
-    Only the installation's tokens may, which the scope of the method sees to. Raises `InvalidField` for a bad slug,
-    `OrganizationExists` when the slug is, or ever was, another's; of calls at once for one slug, one succeeds.
+    Only the installation's tokens may, which the scope of the method sees to. Raises `InvalidField` for a bad slug, a
+    role that is no scope and for avatar type UPLOAD, `OrganizationExists` when the slug is, or ever was, another's; of
+    calls at once for one slug, one succeeds.
     """
     check_slug(draft.slug, field="organization.slug")
+    _check_roles(draft.debug_files_role, draft.attachments_role)
+    if draft.avatar_type is AvatarType.UPLOAD:
+        raise _no_picture()
     return db.write(lambda tx: _create(tx, draft), terms)
 
 
-def get_organization(db: Database, access: Access, slug: str) -> OrganizationRow:
+def get_organization(db: Database, access: Access, slug: str) -> OrganizationDetails:
     """The organization that has this slug, or once had it. Raises `OrganizationNotFound`."""
-    return db.read(lambda reader: find_organization(reader, access, slug))
+
+    def read(reader: Reader) -> OrganizationDetails:
+        found = reader.row(BY_ID, id=find_organization(reader, access, slug).id)
+        if found is None:  # deleted between the two, on PostgreSQL
+            raise OrganizationNotFound(slug)
+        return found.shown()
+
+    return db.read(read)
 
 
-def list_organizations(db: Database, access: Access, request: PageRequest) -> Page[OrganizationRow]:
+def list_organizations(db: Database, access: Access, request: PageRequest) -> Page[OrganizationDetails]:
     """A page of the organizations that the caller reaches, by slug: its own, or for an operator's token all."""
 
-    def read(reader: Reader) -> Page[OrganizationRow]:
-        query = Organization.select(*ORGANIZATION_COLUMNS)
+    def read(reader: Reader) -> Page[OrganizationDetails]:
+        query = Organization.select(*DETAILS_COLUMNS).where(Organization.delete_time.is_null())
         if not access.is_operator:
             query = query.where(Organization.id == access.organization_id)
         rows = reader.fetch(paged(query, request, [Organization.slug]).tuples())
-        return page_of([organization_row(*row) for row in rows], request, lambda row: (row.slug,))
+        return page_of([stored_details(*row).shown() for row in rows], request, lambda row: (row.slug,))
 
     return db.read(read)
 
@@ -111,65 +130,97 @@ def update_organization(
     access: Access,
     slug: str,
     changes: OrganizationChanges,
-    terms: Terms[OrganizationRow, M] = PLAIN,
+    terms: Terms[OrganizationDetails, M] = PLAIN,
 ) -> M:
     """Change an organization; without a change nothing is written and update_time stays.
 
-    The old slug stays an alias for ever, and may be taken back by its owner. Raises `OrganizationNotFound`,
-    `InvalidField` for a bad new slug, `OrganizationExists` when that is, or ever was, another's.
+    The old slug stays an alias for ever, and may be taken back by its owner. An activity `organization_changed` tells
+    of every field from what to what. Raises `OrganizationNotFound`; `InvalidField` for a bad new slug, a role that is
+    no scope and avatar type UPLOAD without an uploaded picture; `OrganizationExists` when the new slug is, or ever was,
+    another's.
     """
     if changes.slug is not None:
         check_slug(changes.slug, field="organization.slug")
+    _check_roles(changes.debug_files_role or "", changes.attachments_role or "")
     return db.write(lambda tx: _update(tx, access, slug, changes), terms)
 
 
 def lock_organization(tx: Transaction, access: Access, slug: str) -> OrganizationRow:
     """The organization, as `find_organization`, and nobody else changes its row until the transaction ends."""
-    found = tx.lock(_BY_ID, id=find_organization(tx, access, slug).id)
+    found = tx.lock(_ROW_BY_ID, id=find_organization(tx, access, slug).id)
     if found is None:
         raise OrganizationNotFound(slug)
     return found
 
 
-def _create(tx: Transaction, draft: OrganizationDraft) -> OrganizationRow:
+def record_changes(tx: Transaction, access: Access, before: OrganizationDetails, after: OrganizationDetails) -> None:
+    """Record the activity `organization_changed`: each changed field with what it was and what it is now."""
+    told = {
+        field.name: [_told(getattr(before, field.name)), _told(getattr(after, field.name))]
+        for field in fields(OrganizationChanges)
+        if getattr(before, field.name) != getattr(after, field.name)
+    }
+    if before.avatar_uid != after.avatar_uid:
+        told["avatar_uid"] = [_told(before.avatar_uid), _told(after.avatar_uid)]
+    record_activity(
+        tx,
+        access,
+        organization_id=after.id,
+        project_id=None,
+        kind="organization_changed",
+        subject=after.slug,
+        data=told,
+        happen_time=tx.now,
+    )
+
+
+def _told(value: Any) -> Any:
+    """A value as an activity holds it."""
+    if isinstance(value, AvatarType):
+        return value.name
+    return str(UUID(bytes=value)) if isinstance(value, bytes) else value
+
+
+def _create(tx: Transaction, draft: OrganizationDraft) -> OrganizationDetails:
     organization_id = new_id()
     # The claim decides between simultaneous calls: on PostgreSQL the later one waits here for the earlier to end.
     if not tx.run(_CLAIM_SLUG, slug=draft.slug, organization_id=organization_id):
         raise OrganizationExists(draft.slug)
-    tx.run(
-        _INSERT,
+    made = OrganizationDetails(
         id=organization_id,
-        slug=draft.slug,
-        display_name=draft.display_name,
-        open_membership=draft.open_membership,
         create_time=tx.now,
         update_time=tx.now,
+        avatar_content_id=None,
+        avatar_uid=None,
+        **{field.name: getattr(draft, field.name) for field in fields(draft)},
     )
-    return organization_row(organization_id, draft.slug, draft.display_name, draft.open_membership, tx.now, tx.now)
+    write_details(tx, INSERT, made)
+    return made.shown()
 
 
-def _update(tx: Transaction, access: Access, slug: str, changes: OrganizationChanges) -> OrganizationRow:
-    stored = tx.lock(_STORED_BY_ID, id=find_organization(tx, access, slug).id)
-    if stored is None:
-        raise OrganizationNotFound(slug)
-    changed = replace(
-        stored,
-        slug=stored.slug if changes.slug is None else changes.slug,
-        display_name=stored.display_name if changes.display_name is None else changes.display_name,
-        open_membership=stored.open_membership if changes.open_membership is None else changes.open_membership,
-    )
+def _update(tx: Transaction, access: Access, slug: str, changes: OrganizationChanges) -> OrganizationDetails:
+    stored = lock_details(tx, access, slug)
+    said = {field.name: getattr(changes, field.name) for field in fields(changes)}
+    changed = replace(stored, **{name: value for name, value in said.items() if value is not None})
+    if changes.avatar_type is AvatarType.UPLOAD and stored.avatar_content_id is None:
+        raise _no_picture()
     if changed != stored:
         changed = replace(changed, update_time=tx.now)
         if changed.slug != stored.slug and not tx.run(_CLAIM_SLUG, slug=changed.slug, organization_id=stored.id):
             owner = tx.row(_SLUG_OWNER, slug=changed.slug)
             if owner is None or owner[0] != stored.id:
                 raise OrganizationExists(changed.slug)
-        tx.run(
-            _UPDATE,
-            id=changed.id,
-            slug=changed.slug,
-            display_name=changed.display_name,
-            open_membership=changed.open_membership,
-            update_time=changed.update_time,
-        )
-    return replace(changed, display_name=changed.display_name or changed.slug)
+        write_details(tx, UPDATE, changed)
+        record_changes(tx, access, stored, changed)
+    return changed.shown()
+
+
+def _check_roles(debug_files_role: str, attachments_role: str) -> None:
+    for field, role in (("debug_files_role", debug_files_role), ("attachments_role", attachments_role)):
+        if role and role not in ROLES:
+            problem = f"{role!r} is no scope of an organization's tokens; those are {', '.join(sorted(ROLES))}"
+            raise InvalidField(f"organization.{field}", problem)
+
+
+def _no_picture() -> InvalidField:
+    return InvalidField("organization.avatar_type", "UPLOAD needs an uploaded picture: UploadAvatar sets both")

@@ -18,6 +18,7 @@ from store.database import PLAIN, Database, Statement, Terms, Transaction, hole,
 from store.database.terms import M
 from store.errors import DatabaseBusy, InvalidField, ProjectForbidden
 from store.organizations.lookup import OrganizationRow, find_organization
+from store.releases.delete import delete_leftover
 from store.releases.details import NOTHING, ReleaseDetails, release_details
 from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, current_release, forbidden_projects
 from store.releases.models import Release, ReleaseProject
@@ -211,6 +212,8 @@ def _created_or_extended(
         columns = tx.lock(FIND_RELEASE, organization_id=organization.id, version=draft.version)
         if columns is not None:
             existing = ReleaseRow(organization.slug, attached_projects(tx, columns[0]), *columns)
+            if not existing.projects and delete_leftover(tx, existing):
+                continue
             return _extend(tx, access, organization, existing, draft, version, wanted)
         if not wanted:
             raise InvalidField("release.projects", "a new release needs at least one project")

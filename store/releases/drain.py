@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from store.blobs.models import Content
 from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead
 from store.database import Database, Query, Statement, Transaction, hole
 from store.files.models import ReleaseFile
@@ -46,6 +47,17 @@ _ROWS: Final = (
     _some_of(ReleaseAuthor, ReleaseAuthor.email),
     _some_of(ReleaseFile, ReleaseFile.id),
 )
+# Downloads under way go on: what the files held is kept for the collector's grace time from here on.
+_TOUCH: Final = Statement(
+    Content.update({Content.touched_at: hole(Content.touched_at)}).where(
+        Content.id.in_(
+            ReleaseFile.select(ReleaseFile.content_id)
+            .where(ReleaseFile.release_id == hole(ReleaseFile.release_id))
+            .order_by(ReleaseFile.id)
+            .limit(hole(Release.commit_count, "limit"))
+        )
+    )
+)
 
 
 def drain_deleted_releases(db: Database, *, stopped: Callable[[], bool] = lambda: False) -> int:
@@ -77,6 +89,8 @@ def _drain_some(tx: Transaction, release_id: bytes) -> int:
         return -1
     removed = 0
     for statement in _ROWS:
+        if statement is _ROWS[-1]:
+            tx.run(_TOUCH, release_id=release_id, limit=MOST_ROWS - removed, touched_at=tx.now)
         removed += tx.run(statement, release_id=release_id, limit=MOST_ROWS - removed)
         if removed >= MOST_ROWS:
             return removed

@@ -51,7 +51,7 @@ _READ_RELEASE: Final = Query(
     )
     .join(ReleaseProject, JOIN.LEFT_OUTER, on=(ReleaseProject.release_id == Release.id))
     .join(Project, JOIN.LEFT_OUTER, on=(Project.id == ReleaseProject.project_id))
-    .where(OrganizationSlug.slug == hole(OrganizationSlug.slug))
+    .where(OrganizationSlug.slug == hole(OrganizationSlug.slug), Organization.delete_time.is_null())
 )
 _RELEASE: Final = len(ORGANIZATION_COLUMNS)
 _PROJECT: Final = _RELEASE + len(RELEASE_COLUMNS)

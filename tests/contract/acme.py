@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from store.access import Access
@@ -26,7 +27,7 @@ class Acme:
         self._details: dict[str, ProjectDetails] = {}
         for project in projects:
             self.add_project(project)
-        self.everybody = member_of_all(self.organization)
+        self.everybody = replace(member_of_all(self.organization), caller="ci")
 
     def add_project(self, slug: str) -> bytes:
         self._details[slug] = new_project(self.db, self.organization, slug)
@@ -50,6 +51,13 @@ class Acme:
             query = query.where(Activity.project_id == self.projects[project])
         rows: Sequence[Activity] = self.db.read(lambda reader: reader.fetch(query.order_by(Activity.id)))
         return [(row.kind, row.subject, row.happen_time) for row in rows]
+
+    def changes(self) -> list[dict[str, Any]]:
+        """What activities `organization_changed` say, in their order."""
+        query = Activity.select().where(Activity.organization_id == self.id, Activity.kind == "organization_changed")
+        rows: Sequence[Activity] = self.db.read(lambda reader: reader.fetch(query.order_by(Activity.id)))
+        assert {(row.project_id, row.caller) for row in rows} <= {(None, "ci")}
+        return [dict(row.data) for row in rows]
 
     def rows_in_projects(self, release_id: bytes) -> list[ReleaseProject]:
         """The (release, project) rows of a release."""

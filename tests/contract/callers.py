@@ -11,7 +11,7 @@ from typing import TypeVar
 from store.access import Access
 from store.access.scopes import SCOPES
 from store.database import Database, QueryEvent, new_id
-from store.organizations.lookup import OrganizationRow, ProjectDetails
+from store.organizations.lookup import OrganizationRow, ProjectDetails, find_organization
 from store.organizations.organizations import OrganizationDraft, create_organization
 from store.organizations.projects import ProjectDraft, ProjectInOrganization, create_project
 from store.paging import Page, PageRequest
@@ -33,8 +33,8 @@ def member_of(organization: OrganizationRow, *projects: ProjectDetails) -> Acces
 
 
 def new_organization(db: Database, slug: str = "acme", *, open_membership: bool = False) -> OrganizationRow:
-    made: OrganizationRow = create_organization(db, OrganizationDraft(slug, open_membership=open_membership))
-    return made
+    create_organization(db, OrganizationDraft(slug, open_membership=open_membership))
+    return db.read(lambda reader: find_organization(reader, OPERATOR, slug))
 
 
 def new_project(db: Database, organization: OrganizationRow, slug: str) -> ProjectDetails:

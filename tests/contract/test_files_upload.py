@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,12 +14,14 @@ from store.database import Database
 from store.errors import (
     FileExists,
     RequestIdReused,
+    UploadTakenOver,
 )
-from store.files.models import Upload
-from store.files.uploads import purge_uploads, start_upload
+from store.uploads.models import Upload, UploadChunk
+from store.uploads.streams import open_upload
+from store.uploads.uploads import purge_uploads
 from tests.clocks import START_US, ManualClock
 from tests.contract.acme import Acme
-from tests.contract.shelf import FRAME, Shelf, content_of, frames_of
+from tests.contract.shelf import FRAME, Shelf, chunk_sizes, content_of, frames_of
 
 MIB = 2**20
 
@@ -49,7 +50,8 @@ def test_where_frames_end_changes_nothing(shelf: Shelf, size: int) -> None:
     uploaded = shelf.send(content, shelf.draft(), frames=frames_of(content, size))
 
     assert shelf.download(uploaded.file) == content
-    assert len(shelf.rows(ContentChunk)) == -(-len(content) // FRAME)
+    rows = sorted(shelf.rows(ContentChunk), key=lambda row: row.start_offset)
+    assert [row.size_bytes for row in rows] == chunk_sizes(content)
 
 
 def test_small_content_lies_in_its_row(shelf: Shelf) -> None:
@@ -64,8 +66,9 @@ def test_a_pack_is_ended_when_it_is_full(shelf: Shelf) -> None:
 
     uploaded = shelf.upload(content)
 
-    assert sorted(path.stat().st_size for path in shelf.packs()) == [1, MIB, MIB, MIB]
-    assert sorted(pack.size_bytes for pack in shelf.rows(Pack)) == [1, MIB, MIB, MIB]
+    sizes = sorted(pack.size_bytes for pack in shelf.rows(Pack))
+    assert sorted(path.stat().st_size for path in shelf.packs()) == sizes
+    assert (sum(sizes), min(sizes[1:]) >= MIB, max(sizes) < 2 * MIB) == (len(content), True, True)
     assert shelf.download(uploaded.file) == content
 
 
@@ -73,7 +76,7 @@ def test_the_same_upload_again_is_answered_as_at_first(shelf: Shelf) -> None:
     draft = shelf.draft(headers={"a": "1", "b": "2"})
     first = shelf.send(content_of(MIB), draft)
 
-    again = start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, replace(draft, headers={"b": "2", "a": "1"}))
+    again = open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, replace(draft, headers={"b": "2", "a": "1"}))
 
     assert again.finished == first
     assert first.created
@@ -96,27 +99,47 @@ def test_an_upload_id_is_good_for_one_header(shelf: Shelf, change: dict[str, obj
     shelf.send(b"abc", draft)
 
     with pytest.raises(RequestIdReused) as raised:
-        start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, replace(draft, **change))  # type: ignore[arg-type]
+        open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, replace(draft, **change))  # type: ignore[arg-type]
 
     assert raised.value.metadata == {"request_id": str(uuid.UUID(bytes=draft.upload_id))}
 
 
-def test_two_streams_of_one_upload_make_one_file(shelf: Shelf) -> None:
+def test_a_later_stream_takes_an_upload_over(shelf: Shelf) -> None:
     draft, content = shelf.draft(), content_of(5 * MIB)
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, draft) as slow:
-        slow.write(content, offset=0)
-        while not shelf.unfinished():  # it writes chunks that nobody has yet
-            time.sleep(0.001)
+    with shelf.open_upload(draft) as slow:
+        slow.write(content[: 3 * MIB], offset=0)
         first = shelf.send(content, draft)
-        second = slow.finish(size_bytes=len(content), sha256=hashlib.sha256(content).digest())
+        with pytest.raises(UploadTakenOver) as raised:
+            slow.finish(size_bytes=3 * MIB, sha256=hashlib.sha256(content[: 3 * MIB]).digest())
+
+    assert raised.value.metadata == {"upload_id": str(uuid.UUID(bytes=draft.upload_id))}
+    assert shelf.download(first.file) == content
+    assert (shelf.file_count(), shelf.unfinished(), shelf.rows(UploadChunk)) == (1, [], [])
+
+
+def test_of_two_streams_that_begin_at_once_one_wins(shelf: Shelf) -> None:
+    draft, content = shelf.draft(), content_of(MIB)
+    with shelf.open_upload(draft) as one, shelf.open_upload(draft) as other:
+        one.write(content, offset=0)  # this makes it known
+        with pytest.raises(UploadTakenOver):
+            other.write(content, offset=0)
+        assert one.finish(size_bytes=MIB, sha256=hashlib.sha256(content).digest()).created
+
+
+def test_two_small_streams_of_one_upload_make_one_file(shelf: Shelf) -> None:
+    draft = shelf.draft()
+    with shelf.open_upload(draft) as slow:
+        slow.write(b"abc", offset=0)
+        first = shelf.send(b"abc", draft)
+        second = slow.finish(size_bytes=3, sha256=hashlib.sha256(b"abc").digest())
 
     assert second == first
-    assert (shelf.file_count(), len(shelf.packs()), shelf.unfinished()) == (1, 1, [])
+    assert shelf.file_count() == 1
 
 
 def test_two_streams_of_one_upload_with_other_bytes_do_not_get_one_answer(shelf: Shelf) -> None:
     draft, content = shelf.draft(), content_of(MIB)
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, draft) as slow:
+    with shelf.open_upload(draft) as slow:
         slow.write(b"x", offset=0)
         shelf.send(content, draft)
         with pytest.raises(RequestIdReused):
@@ -164,7 +187,7 @@ def test_other_content_is_refused_before_it_travels_when_its_digest_is_announced
     shelf.upload(b"abc")
 
     with pytest.raises(FileExists):
-        start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(sha256=hashlib.sha256(b"x").digest()))
+        open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(sha256=hashlib.sha256(b"x").digest()))
 
 
 def test_file_name_project_and_dist_together_tell_files_apart(shelf: Shelf) -> None:
@@ -191,8 +214,9 @@ def test_content_is_kept_once_in_an_organization(shelf: Shelf) -> None:
     shelf.upload(content + b"more", "longer.js")
 
     assert len(shelf.rows(Content)) == 2
-    assert len(shelf.rows(Chunk)) == 5
-    assert sorted(path.stat().st_size for path in shelf.packs()) == [4, MIB]
+    sizes = chunk_sizes(content)
+    assert len(shelf.rows(Chunk)) == len(sizes) + 1  # only the last one became another
+    assert sorted(path.stat().st_size for path in shelf.packs()) == [sizes[-1] + 4, MIB]
 
 
 def test_a_chunk_that_repeats_within_a_file_is_written_once(shelf: Shelf) -> None:
@@ -200,7 +224,7 @@ def test_a_chunk_that_repeats_within_a_file_is_written_once(shelf: Shelf) -> Non
 
     uploaded = shelf.upload(content)
 
-    assert [path.stat().st_size for path in shelf.packs()] == [FRAME + 3]
+    assert [path.stat().st_size for path in shelf.packs()] == [MIB + 3]  # zeros are cut at the largest size
     assert shelf.download(uploaded.file) == content
 
 
@@ -224,7 +248,7 @@ def test_parallel_uploads_of_one_content_all_succeed(shelf: Shelf) -> None:
         files = list(pool.map(lambda number: shelf.upload(content, f"{number}.bin").file, range(16)))
 
     assert [shelf.download(file) == content for file in files] == [True] * 16
-    assert (shelf.file_count(), len(shelf.rows(Content)), len(shelf.rows(Chunk))) == (16, 1, 12)
+    assert (shelf.file_count(), len(shelf.rows(Content)), len(shelf.rows(Chunk))) == (16, 1, len(chunk_sizes(content)))
     assert sorted(path.name for path in shelf.packs()) == sorted(pack.id.hex() for pack in shelf.rows(Pack))
 
 

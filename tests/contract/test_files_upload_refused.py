@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from store.access import Access
-from store.blobs.models import Chunk, Content
-from store.blobs.writing import Received
+from store.blobs.models import Chunk, Content, ContentChunk
 from store.database import new_id
 from store.errors import (
     BlobsDown,
@@ -24,17 +23,17 @@ from store.errors import (
     SizeMismatch,
 )
 from store.files.models import ReleaseFile
-from store.files.uploads import start_upload
 from store.releases.delete import delete_release
 from store.releases.read import get_release
+from store.uploads.streams import open_upload
 from tests.contract.shelf import FRAME, Shelf, content_of, frames_of
 
 MIB = 2**20
 
 
-@pytest.mark.parametrize("size", [0, 100, 5 * MIB])
-def test_an_upload_that_is_cut_leaves_nothing(shelf: Shelf, size: int) -> None:
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
+@pytest.mark.parametrize("size", [0, 100, 16 * 1024])
+def test_a_small_upload_that_is_cut_leaves_nothing(shelf: Shelf, size: int) -> None:
+    with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
         for index, frame in enumerate(frames_of(content_of(size))):
             upload.write(frame, offset=None if index else 0)
 
@@ -54,7 +53,7 @@ def test_a_wrong_size_or_digest_leaves_nothing(shelf: Shelf, size: int) -> None:
         (shelf.draft(), size, wrong, DigestMismatch),
         (shelf.draft(sha256=wrong), size, digest, DigestMismatch),
     ]:
-        with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, draft) as upload:
+        with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, draft) as upload:
             upload.write(content, offset=0)
             with pytest.raises(error):
                 upload.finish(size_bytes=said_size, sha256=said_digest)
@@ -64,7 +63,7 @@ def test_a_wrong_size_or_digest_leaves_nothing(shelf: Shelf, size: int) -> None:
 
 def test_the_first_byte_too_many_is_refused(shelf: Shelf) -> None:
     draft = shelf.draft(size_bytes=3)
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, draft) as upload:
+    with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, draft) as upload:
         upload.write(b"abc", offset=0)
         with pytest.raises(SizeMismatch) as raised:
             upload.write(b"d", offset=3)
@@ -75,7 +74,7 @@ def test_the_first_byte_too_many_is_refused(shelf: Shelf) -> None:
 def test_too_large_a_file_is_refused_before_its_bytes_and_while_they_come(shelf: Shelf) -> None:
     shelf.blobs.max_content_bytes = 100_000
     with pytest.raises(FileTooLarge) as raised:
-        start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(size_bytes=100_001))
+        open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(size_bytes=100_001))
     assert raised.value.metadata == {"max_bytes": "100000"}
 
     with pytest.raises(FileTooLarge):
@@ -85,16 +84,16 @@ def test_too_large_a_file_is_refused_before_its_bytes_and_while_they_come(shelf:
 
 
 def test_the_first_data_says_its_offset_and_later_ones_go_on(shelf: Shelf) -> None:
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
+    with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
         with pytest.raises(InvalidField) as invalid:
             upload.write(b"abc", offset=None)
         assert invalid.value.metadata == {"field": "data.offset"}
     for offset in (1, 2**62):
-        with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
+        with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
             with pytest.raises(OffsetMismatch) as mismatch:
                 upload.write(b"abc", offset=offset)
             assert mismatch.value.metadata == {"committed_bytes": "0"}
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
+    with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
         upload.write(b"abc", offset=0)
         upload.write(b"d", offset=3)
         upload.write(b"e", offset=None)
@@ -120,7 +119,7 @@ def test_the_first_data_says_its_offset_and_later_ones_go_on(shelf: Shelf) -> No
 )
 def test_names_that_are_refused(shelf: Shelf, name: str) -> None:
     with pytest.raises(InvalidField) as raised:
-        start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(name))
+        open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(name))
 
     assert raised.value.metadata == {"field": "header.file_name"}
 
@@ -149,7 +148,7 @@ def test_names_are_data_and_come_back_as_they_are(shelf: Shelf, name: str) -> No
 )
 def test_other_fields_that_are_refused(shelf: Shelf, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidField) as raised:
-        start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(**fields))
+        open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(**fields))
 
     assert raised.value.metadata == {"field": field}
 
@@ -165,7 +164,7 @@ def test_files_go_into_releases_all_of_whose_projects_the_caller_may_access(shel
     outsider = Access(new_id(), new_id(), frozenset({"release:write"}), all_projects=True, project_ids=frozenset())
 
     def start(access: Access, **fields: str) -> None:  # refused before any byte travels
-        start_upload(shelf.db, shelf.blobs, access, shelf.draft(**fields))
+        open_upload(shelf.db, shelf.blobs, access, shelf.draft(**fields))
 
     with pytest.raises(ReleaseNotFound):
         start(shelf.acme.member_of("web"))
@@ -179,7 +178,7 @@ def test_files_go_into_releases_all_of_whose_projects_the_caller_may_access(shel
 @pytest.mark.parametrize("anew", [False, True])
 def test_a_release_deleted_meanwhile_gets_no_file(shelf: Shelf, anew: bool) -> None:
     content = content_of(MIB)
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
+    with open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft()) as upload:
         upload.write(content, offset=0)
         delete_release(shelf.db, shelf.acme.everybody, "acme", "app@1.0.0")
         if anew:
@@ -192,7 +191,7 @@ def test_a_release_deleted_meanwhile_gets_no_file(shelf: Shelf, anew: bool) -> N
 
 def test_a_caller_who_loses_a_project_meanwhile_finishes_nothing(shelf: Shelf) -> None:
     caller = shelf.acme.member_of("web", "api")
-    with start_upload(shelf.db, shelf.blobs, caller, shelf.draft()) as upload:
+    with open_upload(shelf.db, shelf.blobs, caller, shelf.draft()) as upload:
         upload.write(b"abc", offset=0)
         shelf.acme.release("app@1.0.0", "cli")
         with pytest.raises(ReleaseNotFound):
@@ -202,7 +201,7 @@ def test_a_caller_who_loses_a_project_meanwhile_finishes_nothing(shelf: Shelf) -
 
 
 def test_no_connection_is_held_while_bytes_come(shelf: Shelf) -> None:
-    uploads = [start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(f"{n}")) for n in range(20)]
+    uploads = [open_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft(f"{n}")) for n in range(20)]
     for upload in uploads:
         upload.__enter__().write(content_of(FRAME), offset=0)
 
@@ -227,16 +226,16 @@ def test_files_change_no_other_counter_and_no_etag(shelf: Shelf) -> None:
 def test_a_chunk_that_vanished_meanwhile_is_not_referenced(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     content = content_of(MIB)
     shelf.upload(content)
-    with start_upload(shelf.db, shelf.blobs, shelf.acme.everybody, shelf.draft("b.js")) as upload:
+    gone = shelf.rows(ContentChunk)[0].chunk_sha256
+    with shelf.open_upload(shelf.draft("b.js")) as upload:
         upload.write(content + b"more", offset=0)
-        publish = shelf.blobs.publish
+        write = shelf.db.write
 
-        def publish_and_lose(received: Received) -> None:
-            publish(received)
-            gone = received.chunk_at(0).sha256
-            shelf.db.write(lambda tx: tx.execute(Chunk.delete().where(Chunk.sha256 == gone)))
+        def lose_and_write(*args: Any, **options: Any) -> Any:
+            write(lambda tx: tx.execute(Chunk.delete().where(Chunk.sha256 == gone)))
+            return write(*args, **options)
 
-        monkeypatch.setattr(shelf.blobs, "publish", publish_and_lose)
+        monkeypatch.setattr(shelf.db, "write", lose_and_write)
         with pytest.raises(BlobsDown):
             upload.finish(size_bytes=MIB + 4, sha256=hashlib.sha256(content + b"more").digest())
 

@@ -6,6 +6,7 @@ import pytest
 
 from store.database import Database, Terms
 from store.errors import InvalidField, OrganizationExists, OrganizationNotFound
+from store.organizations.details import OrganizationDetails
 from store.organizations.lookup import OrganizationRow
 from store.organizations.organizations import (
     OrganizationChanges,
@@ -73,7 +74,7 @@ def test_of_20_simultaneous_creations_of_one_slug_one_wins(database: Database) -
 
 
 def test_a_rehearsal_changes_nothing_but_finds_what_is_wrong(database: Database) -> None:
-    terms: Terms[OrganizationRow, OrganizationRow] = Terms(validate_only=True)
+    terms: Terms[OrganizationDetails, OrganizationDetails] = Terms(validate_only=True)
     made = create_organization(database, OrganizationDraft("acme"), terms)
     assert made.slug == "acme"
     with pytest.raises(OrganizationNotFound):

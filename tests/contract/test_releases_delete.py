@@ -47,6 +47,8 @@ def with_files(acme: Acme, release_id: bytes, number: int) -> None:
             "dist": "",
             "headers": {},
             "content_id": new_id(),
+            "kind": 1,
+            "folded_name": f"file-{index}",
             "create_time": 0,
         }
         for index in range(number)

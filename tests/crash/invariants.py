@@ -73,6 +73,19 @@ COUNTERS_AND_ROWS = {
     "a finished upload's file is not there": """
         SELECT u.id FROM upload u LEFT JOIN release_file f ON f.id = u.file_id
         WHERE u.file_id IS NOT NULL AND f.id IS NULL""",
+    "an open upload's committed bytes are not those of its chunks": """
+        SELECT u.id, u.committed_bytes FROM upload u WHERE u.state = 'open' AND u.committed_bytes <>
+        (SELECT coalesce(sum(k.size_bytes), 0) FROM upload_chunk k
+         WHERE k.organization_id = u.organization_id AND k.upload_id = u.id)""",
+    "an upload that is not open holds chunks": """
+        SELECT k.upload_id FROM upload_chunk k LEFT JOIN upload u
+        ON u.organization_id = k.organization_id AND u.id = k.upload_id WHERE coalesce(u.state, '') <> 'open'""",
+    "an upload has a chunk that is not there": """
+        SELECT k.upload_id FROM upload_chunk k LEFT JOIN chunk h
+        ON h.organization_id = k.organization_id AND h.sha256 = k.chunk_sha256 WHERE h.pack_id IS NULL""",
+    "a chunk lies beyond what was synced of its pack": """
+        SELECT h.pack_id FROM chunk h JOIN pack p ON p.id = h.pack_id
+        WHERE h.pack_offset + h.stored_bytes > p.size_bytes""",
     "a created release without its activity": """
         SELECT r.version FROM "release" r WHERE r.project_count <>
         (SELECT count(*) FROM activity a WHERE a.organization_id = r.organization_id

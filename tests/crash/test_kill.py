@@ -46,6 +46,11 @@ def assert_work_was_cut(tally: Tally) -> None:
 
 # ------------------------------------------------------ each guard of the drill, tried on data that was damaged
 
+_A_CHUNK_OF_AN_UPLOAD = (
+    "INSERT INTO upload_chunk (organization_id, upload_id, start_offset, chunk_sha256, size_bytes)"
+    " SELECT organization_id, id, 0, randomblob(32), 1 FROM upload"
+)
+
 DAMAGE = {
     "release's commit_count is not the number": 'UPDATE "release" SET commit_count = commit_count + 1',
     "author_count is not the number": 'UPDATE "release" SET author_count = author_count + 1',
@@ -65,6 +70,10 @@ DAMAGE = {
     "names a chunk that is not there": "DELETE FROM chunk",
     "names a pack that is not there": "DELETE FROM pack",
     "upload's file is not there": "UPDATE upload SET file_id = randomblob(16)",
+    "committed bytes are not those": "UPDATE upload SET state = 'open', committed_bytes = 1 + committed_bytes",
+    "not open holds chunks": _A_CHUNK_OF_AN_UPLOAD,
+    "upload has a chunk that is not there": f"{_A_CHUNK_OF_AN_UPLOAD}; UPDATE upload SET state = 'open'",
+    "beyond what was synced": "UPDATE pack SET size_bytes = size_bytes - 1",
     "without its activity": "DELETE FROM activity",
 }
 

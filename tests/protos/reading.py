@@ -18,11 +18,12 @@ from server import names
 from server.annotations import rules_of
 from server.calls import Call
 from server.errors import InvalidName
-from server.servicers import commits, files, organizations, releases, tokens
+from server.servicers import admin, chunks, commits, files, organizations, releases, tokens, uploads
 from store.errors import InvalidField
 from tests.contract.callers import OPERATOR
 
-SERVICER_MODULES: tuple[ModuleType, ...] = (commits, files, organizations, releases, tokens)
+SERVICER_MODULES: tuple[ModuleType, ...] = (admin, chunks, commits, files, organizations, releases, tokens, uploads)
+STARTING = {"open_upload", "receive_chunks", "start_assembly", "start_avatar"}
 UID = "1f0e8c7a-3b52-4d6e-9a10-2b7c5d8e9f01"
 NAMES = {
     names.ORGANIZATION_FORM: "organizations/acme",
@@ -30,6 +31,7 @@ NAMES = {
     names.REPOSITORY_FORM: f"organizations/acme/repositories/{UID}",
     names.TOKEN_FORM: f"tokens/{UID}",
     names.RELEASE_FORM: "organizations/acme/releases/app@1.0.0",
+    names.UPLOAD_FORM: f"organizations/acme/uploads/{UID}",
     names.FILE_FORM: f"organizations/acme/releases/app@1.0.0/files/{UID}",
 }
 TEXTS = {
@@ -96,8 +98,13 @@ class Reached(Exception):
     pass
 
 
-class Upload:
-    """An upload under way that takes everything, up to its end."""
+def reached(*_: object, **__: object) -> None:
+    """A verb of the store."""
+    raise Reached
+
+
+class Stream:
+    """What a store makes of the messages of a call that streams: it takes everything, up to its end."""
 
     finished = None
 
@@ -109,6 +116,8 @@ class Upload:
 
     def write(self, *_: object, **__: object) -> None:
         pass
+
+    take = add = write
 
     def finish(self, **_: object) -> None:
         raise Reached
@@ -159,9 +168,8 @@ def filled_calls(method: MethodDescriptor) -> Iterator[list[Message]]:
     if kinds:
         messages = []
         for kind in kinds:
-            assert kind.message_type is not None
             message = GetMessageClass(method.input_type)()
-            getattr(message, kind.name).CopyFrom(filled(kind.message_type))
+            fill(message, kind)
             messages.append(message)
         yield messages
         return
@@ -178,20 +186,25 @@ def filled(descriptor: Descriptor) -> Message:
     """A message with something in every field, and one item in every list."""
     message = GetMessageClass(descriptor)()
     for field in descriptor.fields:
-        if is_map(field):
-            getattr(message, field.name)["x"] = "x"
-        elif field.message_type is not None:
-            value = filled(field.message_type) if is_ours(field) else well_known(field)
-            held = getattr(message, field.name)
-            if field.is_repeated:
-                held.append(value)
-            else:
-                held.CopyFrom(value)
-        elif field.is_repeated:
-            getattr(message, field.name).append(scalar(field))
-        else:
-            setattr(message, field.name, scalar(field))
+        fill(message, field)
     return message
+
+
+def fill(message: Message, field: FieldDescriptor) -> None:
+    """Put something into the field, and into all that is in it."""
+    if is_map(field):
+        getattr(message, field.name)["x"] = "x"
+    elif field.message_type is not None:
+        value = filled(field.message_type) if is_ours(field) else well_known(field)
+        held = getattr(message, field.name)
+        if field.is_repeated:
+            held.append(value)
+        else:
+            held.CopyFrom(value)
+    elif field.is_repeated:
+        getattr(message, field.name).append(scalar(field))
+    else:
+        setattr(message, field.name, scalar(field))
 
 
 def well_known(field: FieldDescriptor) -> Message:
@@ -232,20 +245,17 @@ def put(messages: list[Message], path: str, value: str) -> str:
 
 @contextmanager
 def without_store() -> Iterator[None]:
-    """Every verb of the store that handlers call ends them instead; only an upload goes on to its end."""
+    """Every verb of the store that handlers call ends them instead; only streams go on to their end."""
 
-    def reached(*_: object, **__: object) -> None:
-        raise Reached
-
-    def start_upload(*_: object) -> Upload:
-        return Upload()
+    def started(*_: object, **__: object) -> Stream:
+        return Stream()
 
     with ExitStack() as stack:
         stack.enter_context(patch("server.calls._known_bytes", lambda *_, **__: b""))  # it takes all, and reads nothing
         for module in SERVICER_MODULES:
             for name, value in list(vars(module).items()):
                 if isfunction(value) and value.__module__.startswith("store."):
-                    verb = start_upload if name == "start_upload" else reached
+                    verb = started if name in STARTING else reached
                     stack.enter_context(patch.object(module, name, verb))
         yield
 

@@ -342,10 +342,11 @@ def test_a_files_name_never_decides_about_a_place(ctl: Relctl, tmp_path: Path, n
     assert "say --output" in ctl.fails(6, "LOCAL", "files", "download", "app@1.0.0", name, "-o", tmp_path)
 
 
-def test_files_that_are_not_there_or_folders_are_refused_before_anything_is_sent(ctl: Relctl, tmp_path: Path) -> None:
+def test_what_is_no_file_is_refused_before_anything_is_sent(ctl: Relctl, tmp_path: Path) -> None:
     source = tmp_path / "good"
     source.write_text("x")
-    for bad in (tmp_path / "missing", tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for bad in (tmp_path / "missing", tmp_path / "pipe"):
         ctl.fails(6, "LOCAL", "files", "upload", "app@1.0.0", source, bad)
     assert ctl.json("files", "list", "app@1.0.0") == []
     ctl.fails(3, "NOT_FOUND", "files", "download", "app@1.0.0", "good")

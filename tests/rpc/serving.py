@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from releaseregistry.v1 import organizations_pb2, release_service_pb2, tokens_pb2
+from releaseregistry.v1 import admin_pb2, organizations_pb2, release_service_pb2, tokens_pb2, uploads_pb2
 
 from server.app import Server, assembled
 from server.settings import Settings, read_settings
@@ -22,6 +22,8 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"],
     tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
     release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"],
+    uploads_pb2.DESCRIPTOR.services_by_name["UploadService"],
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
 )
 CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # connections of one test are not another's

@@ -30,7 +30,7 @@ def failing(number: int) -> Callable[..., Any]:
 def test_a_full_disk_is_told_and_passes(acme: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     before = upload(acme, content_of(MIB, seed=1), "before").file
     with monkeypatch.context() as patched:
-        patched.setattr("store.blobs.local.os.write", failing(errno.ENOSPC))
+        patched.setattr("store.blobs.local_sink.os.pwrite", failing(errno.ENOSPC))
         with raises_reason("STORAGE_FULL", "RESOURCE_EXHAUSTED") as refusal:
             upload(acme, content_of(MIB))
         assert download(acme, before.name)[1] == content_of(MIB, seed=1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from releaseregistry.v1 import organizations_pb2, releases_pb2, tokens_pb2
+from releaseregistry.v1 import files_pb2, organizations_pb2, releases_pb2, tokens_pb2
 
-from tests.rpc.sending import upload
+from tests.rpc.fast_door import assemble, pages, send_chunks, start
+from tests.rpc.sending import digest_of, upload
 from tests.rpc.wire import Served, bearer
 
 FORMER, PRESENT = "organizations/acme", "organizations/acme2"
@@ -56,3 +57,31 @@ def test_a_token_is_created_that_works(renamed: Served, parent: str, owner: str)
 def test_a_file_is_uploaded(renamed: Served, parent: str, owner: str) -> None:
     uploaded = upload(renamed, b"abc", parent=f"{parent}/releases/app@1.0.0", project=f"{owner}/projects/web")
     assert uploaded.file.project == f"{PRESENT}/projects/web"
+
+
+@either_way
+def test_a_file_is_made_of_chunks(renamed: Served, parent: str, owner: str) -> None:
+    send_chunks(renamed, [b"abc"], parent=owner)
+    name = start(renamed, parent=f"{parent}/releases/app@1.0.0", project=f"{owner}/projects/web")
+    assembled = assemble(renamed, pages(name, [b"abc"]))
+    assert assembled.file.project == f"{PRESENT}/projects/web"
+
+
+@either_way
+def test_a_file_of_known_content_is_created(renamed: Served, parent: str, owner: str) -> None:
+    release = f"{parent}/releases/app@1.0.0"
+    upload(renamed, b"abc", parent=release)
+    file = files_pb2.ReleaseFile(file_name="copy.js", sha256=digest_of(b"abc"), project=f"{owner}/projects/web")
+    request = files_pb2.CreateReleaseFileRequest(parent=release, file=file, request_id=str(uuid.uuid4()))
+    created = renamed.releases.CreateReleaseFile(request, metadata=renamed.operator).file
+    assert created.project == f"{PRESENT}/projects/web"
+
+
+@either_way
+def test_files_of_a_project_are_listed(renamed: Served, parent: str, owner: str) -> None:
+    release = f"{parent}/releases/app@1.0.0"
+    upload(renamed, b"abc", "of the release", parent=release)
+    upload(renamed, b"abc", "of the project", parent=release, project=f"{owner}/projects/web")
+    request = files_pb2.ListReleaseFilesRequest(parent=release, projects=[f"{owner}/projects/web"])
+    listed = renamed.releases.ListReleaseFiles(request, metadata=renamed.operator).files
+    assert [file.file_name for file in listed] == ["of the project"]

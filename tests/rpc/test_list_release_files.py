@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from releaseregistry.v1 import files_pb2 as pb
 
-from tests.rpc.sending import RELEASE, file_names, upload
+from tests.rpc.sending import RELEASE, digest_of, file_names, upload
 from tests.rpc.wire import Served, bearer, raises_reason
 
 
@@ -74,3 +76,51 @@ def test_files_of_projects_that_are_not_the_callers_are_left_out(acme: Served) -
     assert file_names(acme) == ["all", "api", "web"]
     with raises_reason("RELEASE_NOT_FOUND", "NOT_FOUND"):
         file_names(acme, metadata=nobody)
+
+
+def sought(server: Served, **fields: Any) -> list[str]:
+    answer = server.releases.ListReleaseFiles(
+        pb.ListReleaseFilesRequest(parent=RELEASE, **fields), metadata=server.operator
+    )
+    return [file.file_name for file in answer.files]
+
+
+def test_files_are_sought_by_name_project_dist_and_digest(acme: Served) -> None:
+    web = "organizations/acme/projects/web"
+    upload(acme, b"1", "lib/App.js", project=web)
+    upload(acme, b"2", "lib/app.css", dist="linux")
+    upload(acme, b"1", "other", project=web, dist="linux")
+
+    assert sought(acme, file_name_contains=["APP"]) == ["lib/App.js", "lib/app.css"]
+    assert sought(acme, file_name_contains=["js", "oth"]) == ["lib/App.js", "other"]
+    assert sought(acme, projects=[web]) == ["lib/App.js", "other"]
+    assert sought(acme, projects=[""]) == ["lib/app.css"]
+    assert sought(acme, dists=["linux"]) == ["lib/app.css", "other"]
+    assert sought(acme, dists=["", "x"]) == ["lib/App.js"]
+    assert sought(acme, sha256=[digest_of(b"1")]) == ["lib/App.js", "other"]
+    assert sought(acme, sha256=[digest_of(b"1")], dists=["linux"], file_name_contains=["o"]) == ["other"]
+    assert sought(acme, sha256=[digest_of(b"nothing")]) == []
+
+
+def test_filters_have_limits_and_belong_to_the_page_token(acme: Served) -> None:
+    for name in ("a1", "a2", "b"):
+        upload(acme, b"", name)
+    request = pb.ListReleaseFilesRequest(parent=RELEASE, file_name_contains=["a"], page_size=1)
+    token = acme.releases.ListReleaseFiles(request, metadata=acme.operator).next_page_token
+
+    assert sought(acme, file_name_contains=["a"], page_size=1, page_token=token) == ["a2"]
+    with raises_reason("PAGE_TOKEN_INVALID", "INVALID_ARGUMENT"):
+        sought(acme, file_name_contains=["b"], page_token=token)
+    for fields in (
+        {"file_name_contains": ["a"] * 21},
+        {"file_name_contains": ["a" * 201]},
+        {"projects": [""] * 101},
+        {"dists": [""] * 101},
+        {"dists": ["x" * 65]},
+        {"sha256": ["abc"]},
+    ):
+        with raises_reason("INVALID_FIELD", "INVALID_ARGUMENT"):
+            sought(acme, **fields)
+    for project in ("organizations/acme/projects/nobody-has-this", "organizations/other/projects/web"):
+        with raises_reason("PROJECT_FORBIDDEN", "PERMISSION_DENIED"):
+            sought(acme, projects=[project])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -11,6 +12,16 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from releaseregistry.v1 import organizations_pb2 as pb
 
 from tests.rpc.wire import Metadata, Refusal, Served, bearer, raises_reason
+
+OPTIONS: dict[str, Any] = {
+    "open_membership": True,
+    "debug_files_role": "release:admin",
+    "attachments_role": "org:read",
+    "join_requests": True,
+    "early_adopter": True,
+    "events_member_admin": True,
+    "alerts_member_write": True,
+}
 
 
 def create(
@@ -202,6 +213,37 @@ def test_a_changed_slug_leaves_an_alias_that_nobody_else_gets(server: Served) ->
     assert changed.uid == made.uid
     with raises_reason("ORGANIZATION_EXISTS", "ALREADY_EXISTS"):
         create(server, pb.Organization(slug="acme"))
+
+
+def test_an_organization_is_created_with_options_and_answers_all_of_them(server: Served) -> None:
+    asked = pb.Organization(slug="acme", display_name="Acme", **OPTIONS)
+    made = create(server, asked)
+    assert {name: getattr(made, name) for name in OPTIONS} == OPTIONS
+    assert (made.avatar_type, made.avatar_uid) == (pb.AVATAR_TYPE_LETTER, "")
+    assert get(server, made.name) == made
+    assert list(listed(server).organizations) == [made]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_is_set_without_a_mask_and_cleared_with_one(edge: Served, option: str) -> None:
+    before = create(edge, pb.Organization(slug="acme"))
+    given: dict[str, Any] = {option: OPTIONS[option]}
+    changed = update(edge, pb.Organization(name=before.name, **given))
+    assert [name for name in OPTIONS if getattr(changed, name)] == [option]
+    assert update(edge, pb.Organization(name=before.name), option) == before
+
+
+@pytest.mark.parametrize("field", ["debug_files_role", "attachments_role"])
+def test_a_role_that_is_no_scope_names_its_field(edge: Served, field: str) -> None:
+    create(edge, pb.Organization(slug="acme"))
+    with raises_reason("INVALID_FIELD", "INVALID_ARGUMENT") as refusal:
+        update(edge, pb.Organization(name="organizations/acme", **dict[str, Any]({field: "members"})))
+    assert list(refusal.violations) == [f"organization.{field}"]
+
+
+def test_what_the_server_fills_in_is_no_change(server: Served) -> None:
+    made = create(server, pb.Organization(slug="acme"))
+    assert update(server, pb.Organization(name=made.name), "avatar_uid") == made
 
 
 def test_a_repeated_change_is_made_once(server: Served) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from releaseregistry.v1 import files_pb2 as pb
-from releaseregistry.v1 import releases_pb2
+from releaseregistry.v1 import releases_pb2, uploads_pb2
 
 from tests.clocks import START_US
 from tests.rpc.sending import (
@@ -183,13 +183,14 @@ def test_a_client_that_fails_in_the_middle_stores_nothing(lone: Served) -> None:
     assert file_names(lone) == []
 
 
-def test_a_cancelled_upload_stores_nothing(lone: Served) -> None:
+def test_a_cancelled_call_makes_no_file_and_keeps_what_it_brought(lone: Served) -> None:
     sent, stop = threading.Event(), threading.Event()
+    first, content = header(), content_of(8 * MIB)
 
     def slow() -> Iterator[pb.UploadReleaseFileRequest]:
-        yield header()
-        for start in range(0, 8 * MIB, MIB):
-            yield data(bytes(MIB), start)
+        yield first
+        for start in range(0, len(content), MIB):
+            yield data(content[start : start + MIB], start)
         sent.set()
         stop.wait(30)
 
@@ -199,7 +200,26 @@ def test_a_cancelled_upload_stores_nothing(lone: Served) -> None:
     stop.set()
 
     assert eventually(lambda: lone.server.running_calls == 0)
-    assert (left_behind(lone), file_names(lone)) == ([], [])
+    assert file_names(lone) == []
+    kept = committed(lone, first)
+    assert kept > 0
+    answer = send(lone, [first, data(content[kept : kept + MIB], kept), *rest(content, kept + MIB)])
+    assert download(lone, answer.file.name)[1] == content
+
+
+def committed(server: Served, first: pb.UploadReleaseFileRequest) -> int:
+    """How many bytes of the upload are on stable storage."""
+    name = f"organizations/acme/uploads/{first.header.upload_id}"
+    return server.uploads.GetUpload(
+        uploads_pb2.GetUploadRequest(name=name), metadata=server.operator
+    ).upload.committed_bytes
+
+
+def rest(content: bytes, start: int) -> Iterator[pb.UploadReleaseFileRequest]:
+    """The frames from `start` on, and the finish."""
+    for at in range(start, len(content), MIB):
+        yield data(content[at : at + MIB], at)
+    yield finish(content)
 
 
 def finish_saying(size_bytes: int, sha256: str) -> pb.UploadReleaseFileRequest:

@@ -20,6 +20,7 @@ from releaseregistry.v1 import (
     releases_pb2,
     tokens_pb2,
     tokens_pb2_grpc,
+    uploads_pb2_grpc,
 )
 
 from server.app import Server
@@ -113,6 +114,7 @@ class Served:
         self.organizations = organizations_pb2_grpc.OrganizationServiceStub(channel)
         self.tokens = tokens_pb2_grpc.TokenServiceStub(channel)
         self.releases = release_service_pb2_grpc.ReleaseServiceStub(channel)
+        self.uploads = uploads_pb2_grpc.UploadServiceStub(channel)
 
     def make_organization(
         self, slug: str = "acme", *, projects: Iterable[str] = (), open_membership: bool = False

@@ -167,3 +167,14 @@ def test_loopback_is_known_by_its_addresses_and_its_name() -> None:
         assert is_loopback(address)
     for address in ("0.0.0.0:1", "[::]:1", "localhost.example.com:1", "128.0.0.1:1"):
         assert not is_loopback(address)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3599", "nan", "inf", "24h", "1e5", "86400.0", "", " 86400", "9" * 19])
+def test_a_grace_time_that_would_remove_what_is_in_use_is_refused(text: str) -> None:
+    with pytest.raises(SettingWrong, match="RELEASES_GRACE_SECONDS"):
+        read_settings((), {"RELEASES_GRACE_SECONDS": text})
+
+
+def test_the_grace_time_is_a_day_and_at_least_an_hour() -> None:
+    assert read_settings((), {}).grace_seconds == 24 * 3600
+    assert read_settings((), {"RELEASES_GRACE_SECONDS": "3600"}).grace_seconds == 3600

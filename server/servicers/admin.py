@@ -1,0 +1,49 @@
+"""RPCs for the operator of the installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from releaseregistry.v1 import admin_pb2 as pb
+
+from server.calls import Call
+from server.mapping.admin import checked_message, checked_percent, collected_message
+from store import Store
+from store.blobs.check import check_storage
+from store.blobs.collector import Collector
+
+
+class AdminServicer:
+    """The RPCs of the admin service."""
+
+    def __init__(self, store: Store, collector: Collector) -> None:
+        self._store = store
+        self._collector = collector
+
+    def CollectGarbage(self, request: pb.CollectGarbageRequest, call: Call) -> pb.CollectGarbageResponse:
+        if request.validate_only:
+            found = self._collector.preview(stopped=_asking(call))
+        else:
+            found = self._collector.collect(confirmed=True, stopped=_asking(call))
+        return collected_message(found)
+
+    def CheckStorage(self, request: pb.CheckStorageRequest, call: Call) -> pb.CheckStorageResponse:
+        checked = check_storage(
+            self._store.db,
+            self._store.blobs.packs,
+            cutoff=self._collector.cutoff(),
+            percent=checked_percent(request),
+            repair=request.repair,
+            stopped=_asking(call),
+        )
+        return checked_message(checked)
+
+
+def _asking(call: Call) -> Callable[[], bool]:
+    """Asked between two steps: never stops by itself, and raises when nobody waits for the answer any more."""
+
+    def stopped() -> bool:
+        call.check()
+        return False
+
+    return stopped
