@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from releaseregistry.v1 import files_pb2 as pb
@@ -12,7 +12,7 @@ from server.mapping.projects import named_project
 from server.mapping.times import to_timestamp
 from server.names import file_name, parse_release, parse_uid, project_name, uid
 from store.access.projects import ProjectSlugText
-from store.errors import FrameOutOfOrder, InvalidField
+from store.errors import InvalidField
 from store.files.change import FileChanges
 from store.files.list import FileFilter
 from store.files.names import FileNameIssue
@@ -33,47 +33,6 @@ _ISSUES: Final[dict[int, pb.FileNameIssue]] = {
     FileNameIssue.LENGTH: pb.FILE_NAME_ISSUE_LENGTH,
     FileNameIssue.COLLISION: pb.FILE_NAME_ISSUE_COLLISION,
 }
-
-
-class UploadFrames:
-    """The frames of an upload in the order that the contract demands: header, data, finish, and then no more.
-
-    `header`, `data` and `finish` are called in this order, each to its end. Raises FrameOutOfOrder.
-    """
-
-    def __init__(self, requests: Iterator[pb.UploadReleaseFileRequest]) -> None:
-        self._requests = requests
-        self._finish: pb.UploadFinish | None = None
-
-    def header(self) -> pb.UploadHeader:
-        """The first frame."""
-        request = next(self._requests, None)
-        found = _frame(request)
-        if request is None or found != "header":
-            raise FrameOutOfOrder(expected="header", found=found)
-        return request.header
-
-    def data(self) -> Iterator[pb.UploadData]:
-        """The frames up to the finish."""
-        for request in self._requests:
-            found = _frame(request)
-            if found == "data":
-                yield request.data
-            elif found == "finish":
-                self._finish = request.finish
-                return
-            else:
-                raise FrameOutOfOrder(expected="data or finish", found=found)
-        # The client is gone, or failed in the middle of sending: both look like a stream that just ends.
-        raise FrameOutOfOrder(expected="data or finish", found="end")
-
-    def finish(self) -> pb.UploadFinish:
-        """The frame that said finish, once the stream ended behind it."""
-        assert self._finish is not None, "data() was not read to its end"
-        found = _frame(next(self._requests, None))
-        if found != "end":
-            raise FrameOutOfOrder(expected="end", found=found)
-        return self._finish
 
 
 def upload_draft(header: pb.UploadHeader) -> UploadDraft:
@@ -175,12 +134,6 @@ def file_message(file: FileRow) -> pb.ReleaseFile:
         kind=_KINDS[file.kind],
         file_name_issues=[_ISSUES[issue] for issue in file.name_issues],
     )
-
-
-def _frame(request: pb.UploadReleaseFileRequest | None) -> str:
-    if request is None:
-        return "end"
-    return request.WhichOneof("frame") or "an empty message"
 
 
 def _kind(kind: int) -> FileKind:

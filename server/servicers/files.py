@@ -8,7 +8,6 @@ from releaseregistry.v1 import files_pb2 as pb
 
 from server.calls import Call
 from server.mapping.files import (
-    UploadFrames,
     content_digest,
     created_message,
     deleted_message,
@@ -20,6 +19,7 @@ from server.mapping.files import (
     upload_draft,
     upload_message,
 )
+from server.mapping.frames import Frames
 from server.names import parse_file, parse_release
 from store import Store
 from store.files.change import delete_file, update_file
@@ -38,7 +38,7 @@ class FileRpcs:
     def UploadReleaseFile(
         self, requests: Iterator[pb.UploadReleaseFileRequest], call: Call
     ) -> pb.UploadReleaseFileResponse:
-        frames = UploadFrames(requests)
+        frames = Frames[pb.UploadHeader, pb.UploadData, pb.UploadFinish](requests)
         draft = upload_draft(frames.header())
         with open_upload(self._store.db, self._store.blobs, call.access, draft) as upload:
             if upload.finished is not None:

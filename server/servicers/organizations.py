@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from releaseregistry.v1 import organizations_pb2 as pb
 
 from server.calls import Call
-from server.mapping.avatars import AvatarFrames, avatar_message
+from server.mapping.avatars import avatar_message
+from server.mapping.frames import Frames
 from server.mapping.organizations import (
     created_organization,
     created_project,
@@ -80,7 +81,7 @@ class OrganizationServicer:
         return delete_organization(self._store.db, call.access, slug, force=request.force, terms=terms)
 
     def UploadAvatar(self, requests: Iterator[pb.UploadAvatarRequest], call: Call) -> pb.UploadAvatarResponse:
-        frames = AvatarFrames(requests)
+        frames = Frames[pb.AvatarHeader, bytes, pb.AvatarFinish](requests)
         slug = parse_organization(frames.header().name, field="header.name")
         with start_avatar(self._store, call.access, slug) as upload:
             for data in frames.data():
