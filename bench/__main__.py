@@ -10,7 +10,12 @@ BENCHMARKS = {
     "set_commits": ["bench.set_commits"],
     "upload": ["bench.upload"],
     "stages": ["bench.stages"],
+    "streams": ["bench.streams"],
+    "known": ["bench.known"],
     "chunks": ["bench.chunks"],
+    "small_files": ["bench.small_files"],
+    "file_lists": ["bench.file_lists"],
+    "big_file": ["bench.big_file"],
 }
 
 

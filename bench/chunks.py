@@ -2,7 +2,7 @@
 
 A folder becomes a tar; for the second version some of its files are edited and one is added near the front. The client
 cuts as GetUploadLimits says, asks what is missing, sends that over several streams and has the file assembled. Beside
-it: the same bytes through UploadReleaseFile, the content that is known already, and the tar cut at fixed places.
+it: the same bytes through UploadReleaseFile, and the tar cut at fixed places.
 
     python -m bench.chunks [FOLDER] [--edited 25] [--streams 4] [--zstd]
 
@@ -14,11 +14,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import mmap
-import os
-import platform
 import random
 import shutil
-import statistics
 import sysconfig
 import tarfile
 import tempfile
@@ -29,13 +26,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import zstandard
 from pyfastcdc import FastCDC
 from releaseregistry.v1 import files_pb2, uploads_pb2, uploads_pb2_grpc
 
-from bench.upload import METADATA, MIB, ORGANIZATION, RELEASE, Peer, prepare, serve_product
+from bench.machine import GB, MIB, load, machine
+from bench.peers.processes import Peer
+from bench.peers.product import METADATA, ORGANIZATION, RELEASE, product, stored_bytes
+from bench.rounds import tell
 
 MESSAGE_BYTES = 384 * 1024
 FIXED_BYTES = 256 * 1024
@@ -83,18 +83,14 @@ class Client:
     def __init__(self, product: Peer, *, streams: int, zstd: bool, folder: Path) -> None:
         self._door = uploads_pb2_grpc.UploadServiceStub(product.channel)
         self._pool = ThreadPoolExecutor(streams)
-        self._streams, self._zstd, self._packs = streams, zstd, folder / "blobs" / "packs"
+        self._streams, self._zstd, self._folder = streams, zstd, folder
         self._local = threading.local()
         limits = self._door.GetUploadLimits(uploads_pb2.GetUploadLimitsRequest(), metadata=METADATA)
         self._limits = limits.chunking
 
-    def stored_bytes(self) -> int:
-        """What lies in the server's packs."""
-        return sum(path.stat().st_size for path in self._packs.rglob("*") if path.is_file())
-
     def send(self, data: mmap.mmap, file_name: str) -> Sent:
         """A file, from its first byte to its answer."""
-        before, started = self.stored_bytes(), time.perf_counter()
+        before, started = stored_bytes(self._folder), time.perf_counter()
         whole = self._pool.submit(lambda: hashlib.sha256(data).hexdigest())
         pieces = self.cut(data)
         sha256 = whole.result()
@@ -108,7 +104,7 @@ class Client:
         file = self._door.AssembleUpload(self._lists(name, pieces, len(data), sha256), metadata=METADATA).file
         seconds = time.perf_counter() - started
         assert file.sha256 == sha256
-        return Sent(seconds, cut_seconds, wire, self.stored_bytes() - before, file)
+        return Sent(seconds, cut_seconds, wire, stored_bytes(self._folder) - before, file)
 
     def cut(self, data: mmap.mmap) -> list[Piece]:
         """The chunks, as the server says."""
@@ -193,20 +189,6 @@ def streamed(product: Peer, data: mmap.mmap, file_name: str) -> float:
     return time.perf_counter() - started
 
 
-def known(product: Peer, sha256: str, *, times: int = 5) -> float:
-    """Seconds that a file takes of which the digest is at hand."""
-
-    def once() -> float:
-        file = files_pb2.ReleaseFile(file_name=uuid.uuid4().hex, sha256=sha256)
-        started = time.perf_counter()
-        product.files.CreateReleaseFile(
-            files_pb2.CreateReleaseFileRequest(parent=RELEASE, file=file), metadata=METADATA
-        )
-        return time.perf_counter() - started
-
-    return statistics.median(once() for _ in range(times))
-
-
 def fixed_share(first: mmap.mmap, second: mmap.mmap) -> float:
     """The share of the second that fixed chunks would send."""
 
@@ -235,45 +217,46 @@ def main() -> None:
     parser.add_argument("--folder", default=None, help="where the data goes; a temporary folder when not given")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-chunks-", dir=options.folder))
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
-    product = Peer(serve_product, f"{folder}/data")
+    print(machine())
     try:
-        prepare(product)
-        files = sorted(path for path in options.tree.rglob("*") if path.is_file() and path.stat().st_size > 1000)
-        edited = frozenset(random.Random(1).sample(files, k=options.edited))
-        make_tar(options.tree, folder / "first.tar")
-        make_tar(options.tree, folder / "second.tar", edited, added=random.Random(2).randbytes(20_000))
-        first, second = opened(folder / "first.tar"), opened(folder / "second.tar")
-        print(f"a tar of {len(first) / MIB:.0f} MiB, {len(files)} files; {options.edited} edited and one added")
-        client = Client(product, streams=options.streams, zstd=options.zstd, folder=folder / "data")
-
-        def told(name: str, data: mmap.mmap, work: Callable[[], Sent]) -> Sent:
-            before = product.cost()[0]
-            sent = work()
-            cpu = (product.cost()[0] - before) / (len(data) / 2**30)
-            print(
-                f"{name:16} sent {sent.wire_bytes / len(data):7.2%}  stored {sent.stored_bytes / len(data):7.2%}  "
-                f"{sent.seconds:6.2f} s ({len(data) / MIB / sent.seconds:5.0f} MiB/s, cutting and hashing "
-                f"{sent.cut_seconds:.2f} s)  server {cpu:.2f} CPU s a GiB, peak {product.cost()[1]} MiB",
-                flush=True,
-            )
-            return sent
-
-        new: Any = told("first version", first, lambda: client.send(first, "first.tar"))
-        again = told("the same again", first, lambda: client.send(first, "again.tar"))
-        changed = told("second version", second, lambda: client.send(second, "second.tar"))
-        stream = streamed(product, second, "streamed.tar")
-        digest = known(product, changed.file.sha256)
-        print(f"second version in fixed chunks: {fixed_share(first, second):.2%} would travel")
-        print(f"second version, one stream of UploadReleaseFile: {stream:.2f} s; its digest in hand: {digest:.4f} s")
-        print(
-            f"second / first: sent {changed.wire_bytes / new.wire_bytes:.2%}, "
-            f"stored {changed.stored_bytes / new.stored_bytes:.2%}, time {changed.seconds / new.seconds:.2f}; "
-            f"the same again {again.seconds / new.seconds:.2f}; digest in hand {stream / digest:.0f} x faster"
-        )
+        with product(folder / "data") as peer:
+            measure(peer, folder, options)
     finally:
-        product.stop()
         shutil.rmtree(folder)
+
+
+def measure(peer: Peer, folder: Path, options: argparse.Namespace) -> None:
+    """Send both versions."""
+    files = sorted(path for path in options.tree.rglob("*") if path.is_file() and path.stat().st_size > 1000)
+    edited = frozenset(random.Random(1).sample(files, k=options.edited))
+    make_tar(options.tree, folder / "first.tar")
+    make_tar(options.tree, folder / "second.tar", edited, added=random.Random(2).randbytes(20_000))
+    first, second = opened(folder / "first.tar"), opened(folder / "second.tar")
+    print(f"a tar of {len(first) / MIB:.0f} MiB, {len(files)} files; {options.edited} edited and one added")
+    client = Client(peer, streams=options.streams, zstd=options.zstd, folder=folder / "data")
+
+    def told(name: str, data: mmap.mmap, work: Callable[[], Sent]) -> Sent:
+        before = peer.process.cpu_seconds()
+        sent = work()
+        cpu = (peer.process.cpu_seconds() - before) / (len(data) / GB)
+        print(
+            f"{name:16} sent {sent.wire_bytes / len(data):7.2%}  stored {sent.stored_bytes / len(data):7.2%}  "
+            f"{sent.seconds:6.2f} s ({len(data) / MIB / sent.seconds:5.0f} MiB/s, cutting and hashing "
+            f"{sent.cut_seconds:.2f} s)  server {cpu:.2f} CPU s/GB, peak {peer.process.peak_bytes() // MIB} MiB",
+            flush=True,
+        )
+        return sent
+
+    new = told("first version", first, lambda: client.send(first, "first.tar"))
+    again = told("the same again", first, lambda: client.send(first, "again.tar"))
+    changed = told("second version", second, lambda: client.send(second, "second.tar"))
+    stream = streamed(peer, second, "streamed.tar")
+    print(f"second version in fixed chunks: {fixed_share(first, second):.2%} would travel")
+    print(f"second version, one stream of UploadReleaseFile: {stream:.2f} s; load {load():.1f}")
+    tell("second version / first, seconds", changed.seconds / new.seconds)
+    tell("the same again / first, seconds", again.seconds / new.seconds)
+    tell("second version, sent", 100 * changed.wire_bytes / len(second), at_most=6, unit=" % of its bytes")
+    tell("second version, stored", 100 * changed.stored_bytes / len(second), at_most=6, unit=" % of its bytes")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
-"""What each stage of an upload costs, without the wire: processor seconds and waiting a GiB, of the blob store alone.
+"""What each stage of an upload costs the server: processor seconds for 1,000,000,000 bytes.
 
-Random bytes through a content writer, on SQLite and local packs, with groups committed on the way as uploads do, and
-without. Seconds of a stage include those of the stages in it: cutting has FastCDC and the SHA-256 of chunks, storing
-has the writing, the syncs and the commits.
+Random bytes in messages of 1 MiB through UploadReleaseFile, whole. The stages are measured by the threads that do them;
+what no stage has is the wire: grpc, protobuf, the handler, and the waiting of threads for one another.
 
-    python -m bench.stages [--mib 512] [--rounds 2]
+    python -m bench.stages [--mib 1024] [--rounds 3] [--folder FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import os
-import platform
 import shutil
+import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -21,94 +19,97 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from store.blobs.blobs import Blobs, open_blobs
+import store.blobs.blobs
+import store.uploads.streams
+from bench.machine import GB, MIB, load, machine
+from bench.peers.processes import Orders
+from bench.peers.product import product
+from bench.rounds import tell
+from bench.traffic import random_blocks, upload
 from store.blobs.chunking import Cutter
 from store.blobs.intake import Intake
-from store.blobs.keeping import Group, keep_chunks
 from store.blobs.local_sink import LocalSink
 from store.blobs.writing import ContentWriter
-from store.database import Database, new_id, open_database
 
-MIB: Final = 2**20
-FRAME_BYTES: Final = MIB // 4
-STAGES: Final[tuple[tuple[type, str, str], ...]] = (
-    (Intake, "feed", "feeding (copy, and waiting)"),
-    (ContentWriter, "hash_whole", "SHA-256 of the whole"),
-    (ContentWriter, "cut", "cutting"),
-    (Cutter, "cut", "  FastCDC"),
-    (ContentWriter, "store", "storing"),
-    (LocalSink, "write", "  writing"),
-    (LocalSink, "sync", "  syncs"),
-    (ContentWriter, "_commit_group", "  groups (sync and commit)"),
+# Whose work, its name there, the stage, and the stage that it is a part of.
+CUTTING, STORING = "cutting, hashing chunks", "storing"
+STAGES: Final[tuple[tuple[Any, str, str, str], ...]] = (
+    (Intake, "feed", "copy", ""),
+    (ContentWriter, "hash_whole", "SHA-256 of the whole", ""),
+    (ContentWriter, "cut", CUTTING, ""),
+    (Cutter, "cut", "FastCDC", CUTTING),
+    (store.blobs.blobs, "live_chunks", "which chunks are there", CUTTING),
+    (ContentWriter, "store", STORING, ""),
+    (LocalSink, "write", "writing", STORING),
+    (LocalSink, "sync", "syncs", STORING),
+    (store.uploads.streams, "commit_chunks", "rows of groups", ""),
+    (store.uploads.streams, "finish_upload", "rows of the file", ""),
 )
 
 
 class Clocks:
-    """Wall and processor seconds of the stages, added up."""
+    """The processor seconds of the stages, added up."""
 
     def __init__(self) -> None:
-        self.spent: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        for owner, name, label in STAGES:
-            setattr(owner, name, self._timed(getattr(owner, name), label))
+        self._spent: defaultdict[str, float] = defaultdict(float)
+        for owner, name, stage, _ in STAGES:
+            setattr(owner, name, self._timed(getattr(owner, name), stage))
 
-    def _timed(self, work: Callable[..., Any], label: str) -> Callable[..., Any]:
+    def read(self) -> dict[str, float]:
+        """Those since the last reading."""
+        spent = dict(self._spent)
+        self._spent.clear()
+        return spent
+
+    def _timed(self, work: Callable[..., Any], stage: str) -> Callable[..., Any]:
         @functools.wraps(work)
         def timed(*arguments: Any, **options: Any) -> Any:
-            wall, processor = time.perf_counter(), time.thread_time()
+            before = time.thread_time()
             try:
                 return work(*arguments, **options)
             finally:
-                spent = self.spent[label]
-                spent[0] += time.perf_counter() - wall
-                spent[1] += time.thread_time() - processor
+                self._spent[stage] += time.thread_time() - before
 
         return timed
 
 
-def take(database: Database, blobs: Blobs, blocks: list[bytes], *, groups: bool) -> tuple[float, float]:
-    """Wall and processor seconds of one content."""
-    organization_id = new_id()
-
-    def commit(group: Group) -> None:
-        database.write(lambda tx: keep_chunks(tx, organization_id, group))
-
-    wall, processor = time.perf_counter(), time.process_time()
-    with blobs.writer(organization_id, commit=commit if groups else None) as writer:
-        for block in blocks:
-            for start in range(0, len(block), FRAME_BYTES):
-                writer.write(block[start : start + FRAME_BYTES])
-        writer.finish()
-    return time.perf_counter() - wall, time.process_time() - processor
+def with_clocks() -> Orders:
+    """For a product that is about to start."""
+    return {"stages": Clocks().read}
 
 
 def main() -> None:
-    """Run, and print a table a round."""
+    """Run, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mib", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", default=None, help="where the data goes; a temporary folder when not given")
     options = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {options.mib} MiB")
-    folder = Path(tempfile.mkdtemp(prefix="bench-stages-"))
-    database = open_database(f"sqlite://{folder}/registry.db")
+    print(machine())
+    gb = options.mib * MIB / GB
+    folder = Path(tempfile.mkdtemp(prefix="bench-stages-", dir=options.folder))
+    spent: list[dict[str, float]] = []
+    totals: list[float] = []
     try:
-        database.migrate()
-        blobs = open_blobs(database, folder / "blobs")
-        clocks = Clocks()
-        for number in range(options.rounds * 2):
-            groups = number % 2 == 1
-            blocks = [os.urandom(MIB) for _ in range(options.mib)]
-            clocks.spent.clear()
-            wall, processor = take(database, blobs, blocks, groups=groups)
-            gib = options.mib / 1024
-            how = "with" if groups else "without"
-            print(f"{how} groups: {options.mib / wall:.0f} MiB/s, {processor / gib:.2f} CPU s a GiB")
-            for _, _, label in STAGES:
-                spent = clocks.spent[label]
-                print(f"  {label:28} {spent[1] / gib:6.3f} CPU s  {spent[0] / gib:6.3f} s")
-        blobs.close()
+        with product(folder / "ours", preparation=with_clocks) as ours:
+            upload(ours, random_blocks(8), MIB)
+            for _ in range(options.rounds):
+                blocks = random_blocks(options.mib)
+                ours.order("stages")
+                before = ours.process.cpu_seconds()
+                upload(ours, blocks, MIB)
+                totals.append((ours.process.cpu_seconds() - before) / gb)
+                stages = ours.order("stages")
+                spent.append({stage: stages.get(stage, 0.0) / gb for _, _, stage, _ in STAGES})
     finally:
-        database.close()
         shutil.rmtree(folder)
+    print(f"load {load():.1f}; CPU s/GB:")
+    for _, _, stage, whole in STAGES:
+        print(f"{'  ' if whole else ''}{stage:28} {statistics.median(each[stage] for each in spent):6.3f}")
+    whole_stages = [stage for _, _, stage, whole in STAGES if not whole]
+    rest = [total - sum(each[stage] for stage in whole_stages) for total, each in zip(totals, spent, strict=True)]
+    print(f"{'wire':28} {statistics.median(rest):6.3f}")
+    tell("server CPU for an upload", totals, at_most=3.0, unit=" s/GB")
 
 
 if __name__ == "__main__":

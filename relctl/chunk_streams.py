@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 from releaseregistry.v1 import uploads_pb2 as messages
@@ -26,6 +28,8 @@ GROUP_BYTES: Final = 16 * 2**20
 # Messages end when they have so much; with one chunk more they stay below the 4 MiB that a server takes.
 MESSAGE_BYTES: Final = 2**20
 MAX_CHUNKS_PER_MESSAGE: Final = 1000
+# What is hashed at a time: short enough for the processor's cache.
+HASH_BYTES: Final = 2**20
 # A server that starts again is waited for, some two minutes. There was an answer before: the address is right.
 PATIENT_ATTEMPTS: Final = 10
 
@@ -37,12 +41,13 @@ class Stopped(Exception):
 
 
 class Meter:
-    """How far one file is, in bytes: those that are done with, and those that travelled for it.
+    """How far one file is, in bytes: those that are done with, those that travelled for it, and those compared.
 
-    `report` is told by how much the two changed, from several threads; the first falls when something is sent again.
+    `report` is told by how much the three changed, from several threads; the first falls when something is sent again,
+    the last when the comparison is over.
     """
 
-    def __init__(self, size_bytes: int, report: Callable[[int, int], None]) -> None:
+    def __init__(self, size_bytes: int, report: Callable[[int, int, int], None]) -> None:
         self._size_bytes = size_bytes
         self._report = report
         self._lock = Lock()
@@ -57,7 +62,11 @@ class Meter:
             # What is repaired is counted twice.
             shown = max(0, min(self._done_bytes, self._size_bytes))
             change, self._told_bytes = shown - self._told_bytes, shown
-        self._report(change, sent)
+        self._report(change, sent, 0)
+
+    def compare(self, count: int) -> None:
+        """So many bytes more, or fewer, were compared."""
+        self._report(0, 0, count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +77,33 @@ class Source:
     state: FileState
     meter: Meter
 
-    def opened(self) -> BinaryIO:
+    def opened(self) -> BufferedReader:
         """The file, open. Raises LocalError when it changed since, OSError when it cannot be read."""
         file = self.path.open("rb")
         if FileState.of(self.path.stat()) != self.state:
             file.close()
             raise self.changed()
         return file
+
+    def sha256(self) -> str:
+        """Hash the whole file (64 hexadecimal digits), as fast as it can be read; the meter counts it as comparing.
+
+        Raises LocalError when it changed since, OSError when it cannot be read.
+        """
+        digest = hashlib.sha256()
+        block = memoryview(bytearray(HASH_BYTES))
+        compared = 0
+        try:
+            with self.opened() as file:
+                while count := file.readinto(block):
+                    digest.update(block[:count])
+                    compared += count
+                    self.meter.compare(count)
+        finally:
+            self.meter.compare(-compared)
+        if FileState.of(self.path.stat()) != self.state:
+            raise self.changed()
+        return digest.hexdigest()
 
     def changed(self) -> LocalError:
         """The error that says that the file changed."""

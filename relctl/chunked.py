@@ -64,6 +64,10 @@ class Cutting:
         self.sha256 = ""
         self.size_bytes = 0
 
+    def spare(self, sha256: str) -> None:
+        """Have the rest cut only: the caller knows the SHA-256 of the whole."""
+        self.sha256 = sha256
+
     def __iter__(self) -> Iterator[Chunk]:
         whole = hashlib.sha256()
         offset = 0
@@ -74,7 +78,7 @@ class Cutting:
             while not last:
                 data = self._source.read(READ_BYTES)
                 last = not data
-                hashed = hasher.submit(whole.update, data)
+                hashed = hasher.submit(whole.update, data if not self.sha256 else b"")
                 block = memoryview(rest + data)
                 start = 0
                 for length in self._cut(block) if block else ():
@@ -86,7 +90,7 @@ class Cutting:
                 rest = bytes(block[start:])
                 offset += start
                 hashed.result()
-        self.sha256, self.size_bytes = whole.hexdigest(), offset
+        self.sha256, self.size_bytes = self.sha256 or whole.hexdigest(), offset
 
 
 def cutter(chunking: Chunking) -> Callable[[memoryview], Iterator[int]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import RawIOBase
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import BinaryIO, Final
 
 import grpc
@@ -21,8 +22,10 @@ from relctl.connection import Connection, Pauses, new_request_id, repeat_while_b
 from relctl.errors import LocalError, RegistryError, decode_error
 from relctl.names import project_name, release_file_name, release_name
 
-# The size that travels fastest.
-FRAME_BYTES: Final = 256 * 1024
+# The most that a message may bring: each costs both sides much the same, however little is in it.
+FRAME_BYTES: Final = 2**20
+# What comes slowly is sent after so long, so that the server does not take a slow pipe for a silent one.
+FRAME_SECONDS: Final = 1.0
 
 Progress = Callable[[int], None]
 
@@ -294,10 +297,13 @@ class _Frames:
         yield UploadReleaseFileRequest(finish=messages.UploadFinish(size_bytes=sent, sha256=digest.hexdigest()))
 
     def _read(self) -> bytes:
-        """A whole frame's bytes, or what is left: pipes give what they have, a little at a time."""
+        """A whole frame's bytes, what is left, or what came in a second: pipes give what they have, bit by bit."""
         data = bytearray()
+        begun = monotonic()
         while len(data) < FRAME_BYTES and (more := self._source.read(FRAME_BYTES - len(data))):
             data += more
+            if monotonic() - begun >= FRAME_SECONDS:
+                break
         return bytes(data)
 
 

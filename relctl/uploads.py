@@ -16,21 +16,21 @@ from releaseregistry.v1.files_pb2 import ReleaseFile, UploadHeader
 from releaseregistry.v1.uploads_pb2 import AssembleUploadRequest, ChunkRef, GetUploadLimitsResponse
 from releaseregistry.v1.uploads_pb2_grpc import UploadServiceStub
 
-from relctl.chunk_streams import GROUP_BYTES, ChunkStreams, Group, Meter, Source, arrival_of
+from relctl.chunk_streams import ChunkStreams, Meter, Source
 from relctl.chunked import Chunk, ChunkList, Cutting
-from relctl.connection import Connection
+from relctl.connection import Connection, new_request_id
 from relctl.errors import LocalError, RegistryError
 from relctl.files import FileDraft, Files, upload_header
 from relctl.hash_cache import FileState, HashCache
+from relctl.missing_chunks import MissingChunks
 from relctl.workers import Workers
 
 # Smaller files go through UploadReleaseFile, in one call.
 SMALL_BYTES: Final = 2**20
 DEFAULT_JOBS: Final = 4
 DEFAULT_STREAMS: Final = 3
-# How many chunks are asked about at once: few at first, so that sending begins soon.
-FIRST_QUESTION: Final = 64
-LARGEST_QUESTION: Final = 4096
+# Of larger files so much is cut and asked about before the rest is: the first read of a cutting has it.
+HEAD_BYTES: Final = 7 * 2**20
 # How often a list of chunks is completed when some turn out to be missing after all.
 ASSEMBLIES: Final = 3
 
@@ -60,12 +60,14 @@ class UploadedFile:
 class Standing:
     """How far an upload of files is, in bytes of the files; `sent_bytes` is what travelled.
 
-    `total_bytes` is None where nobody knows: of a pipe.
+    `total_bytes` is None where nobody knows: of a pipe. `compared_bytes` were read so far of the files that are being
+    compared with what the server has, before any of them is done or sent; 0 while none is.
     """
 
     total_bytes: int | None
     done_bytes: int
     sent_bytes: int
+    compared_bytes: int = 0
 
     @property
     def saved_bytes(self) -> int:
@@ -102,9 +104,10 @@ class Uploads:
 
         Files above 1 MiB are cut into chunks. Chunks that the organization has, of whatever file, are not sent; the
         others travel over `streams` streams in all, packed where that makes them smaller. A file whose SHA-256 `cache`
-        knows and whose content the organization has costs one call. What an upload that broke off has sent is found to
-        be there for 24 hours, by this process or another: repeating the call goes on with it. While the server is
-        UNAVAILABLE it is waited for, some two minutes without any progress.
+        knows and whose content the organization has costs one call. Without that, a file whose beginning the
+        organization has is hashed as a whole before it is cut: one that it has whole is read once, and that is all.
+        What an upload that broke off has sent is found to be there for 24 hours, by this process or another: repeating
+        the call goes on with it. While the server is UNAVAILABLE it is waited for, some two minutes without progress.
 
         `progress` is told how far all is, from several threads. The first error ends everything: files that were not
         answered may be there or not.
@@ -137,18 +140,20 @@ class _Total:
         self._total_bytes = total_bytes
         self._progress = progress
         self._lock = Lock()
-        self._done_bytes = self._sent_bytes = 0
+        self._done_bytes = self._sent_bytes = self._compared_bytes = 0
 
-    def add(self, done: int, sent: int) -> None:
+    def add(self, done: int, sent: int, compared: int) -> None:
         with self._lock:
             self._done_bytes += done
             self._sent_bytes += sent
+            self._compared_bytes += compared
             # Within the lock, so that numbers come in order.
             self._progress(
                 Standing(
                     total_bytes=self._total_bytes,
                     done_bytes=self._done_bytes,
                     sent_bytes=self._sent_bytes,
+                    compared_bytes=self._compared_bytes,
                 )
             )
 
@@ -180,6 +185,8 @@ class _Upload:
         self._release, self._chunks, self._limits, self._cache = release, chunks, limits, cache
         self._path, self._draft = item.path, item.draft
         self._meter = meter
+        self._lacking: str | None = None
+        """The SHA-256 of the file, once the organization was asked and has no such content."""
 
     def run(self) -> UploadedFile:
         """Send the file in the way that suits it. Raises RegistryError, LocalError, Stopped."""
@@ -209,13 +216,10 @@ class _Upload:
     def _known(self, state: FileState) -> UploadedFile | None:
         """Make the file of content that is there, when its SHA-256 is remembered; None when it is not, or not there."""
         sha256 = self._cache.find(self._path, state)
-        uploaded = None if sha256 is None else self._created(sha256)
-        if uploaded is not None:
-            self._meter.add(state.size_bytes)
-        return uploaded
+        return None if sha256 is None else self._created(sha256, state.size_bytes)
 
-    def _created(self, sha256: str) -> UploadedFile | None:
-        """Make the file of content that the organization has; None when it has not."""
+    def _created(self, sha256: str, size_bytes: int) -> UploadedFile | None:
+        """Make the file of content that the organization has, and be done with it; None when it has not."""
         release = self._release
         try:
             answer = self._chunks.patiently(
@@ -223,43 +227,82 @@ class _Upload:
             )
         except RegistryError as error:
             if error.reason == "CONTENT_UNKNOWN":
+                self._lacking = sha256
                 return None
             raise
+        self._meter.add(size_bytes)
         return self._uploaded(answer.file, created=answer.created)
 
     def _in_chunks(self, state: FileState) -> UploadedFile:
         """Cut the file, send what is missing, and have it assembled."""
         header = upload_header(self._release.organization, self._release.version, self._draft)
         header.size_bytes = state.size_bytes
-        name = self._start(header)  # a release that is not there, say, is told before anything is read
+        started = self._start(header)  # a release that is not there, say, is told before anything is read
         source = Source(path=self._path, state=state, meter=self._meter)
-        whole = ChunkList()
-        sending = _Missing(self._chunks, source)
-        with source.opened() as file:
-            cutting = Cutting(file, self._limits.chunking)
-            sending.send(_listed(cutting, whole))
-        if cutting.size_bytes != state.size_bytes or _state_of(self._path) != state:
-            raise source.changed()
-        self._cache.remember(self._path, state, cutting.sha256)
-        if not sending.was_needed:
-            uploaded = self._created(cutting.sha256)  # costs the server less than to assemble what it has
+        if started.HasField("standing_file") and not self._draft.replace:
+            uploaded = self._standing(source, header, started.standing_file)
             if uploaded is not None:
                 return uploaded
+        whole = ChunkList()
+        sending = MissingChunks(self._chunks, source)
+        with source.opened() as file:
+            cutting = Cutting(file, self._limits.chunking)
+            chunks = _listed(cutting, whole)
+            uploaded = self._there_already(source, cutting, chunks, sending)
+            if uploaded is not None:
+                return uploaded
+            sending.send(chunks)
+        if cutting.size_bytes != state.size_bytes or _state_of(self._path) != state:
+            raise source.changed()
+        if cutting.sha256 != self._lacking:
+            self._cache.remember(self._path, state, cutting.sha256)
+            if not sending.was_needed:  # costs the server less than to assemble what it has
+                uploaded = self._created(cutting.sha256, state.size_bytes)
+                if uploaded is not None:
+                    return uploaded
         finish = files_pb2.UploadFinish(size_bytes=cutting.size_bytes, sha256=cutting.sha256)
-        for attempt in range(ASSEMBLIES):
-            try:
-                return self._assembled(header, name, whole, finish)
-            except RegistryError as error:
-                if error.reason != "CHUNKS_MISSING" or attempt == ASSEMBLIES - 1:
-                    raise
-            # Damaged meanwhile, or on its way with another file that failed.
-            self._chunks.forget(whole)
-            _Missing(self._chunks, source).send(whole)
-        raise AssertionError("the last attempt returns or raises")
+        return self._assembled(header, started.upload.name, source, whole, finish)
+
+    def _there_already(
+        self, source: Source, cutting: Cutting, chunks: Iterator[Chunk], sending: MissingChunks
+    ) -> UploadedFile | None:
+        """Make the file of content that is there, when its beginning is; None when it is not all there.
+
+        Whoever has the beginning is likely to have the rest, and to cut that takes twice as long as to hash it.
+        """
+        if source.state.size_bytes <= HEAD_BYTES or self._lacking is not None:
+            return None
+        sending.ask(_head(chunks))
+        if sending.was_needed:
+            return None
+        sha256 = self._compared(source)
+        cutting.spare(sha256)
+        return self._created(sha256, source.state.size_bytes)
+
+    def _standing(self, source: Source, header: UploadHeader, standing: ReleaseFile) -> UploadedFile | None:
+        """The file that stands under the name, if it is this one, without sending a byte; None when it is gone by now.
+
+        Raises RegistryError: FILE_EXISTS when it has other content, before that is sent.
+        """
+        sha256 = self._compared(source)
+        if sha256 != standing.sha256:
+            announced = UploadHeader()
+            announced.CopyFrom(header)
+            announced.upload_id, announced.sha256 = new_request_id(), sha256
+            self._start(announced)  # refused, unless the other file is gone by now
+        return self._created(sha256, source.state.size_bytes)
+
+    def _compared(self, source: Source) -> str:
+        """The SHA-256 of the file, for the server to say whether it has that. In one pass, as fast as it goes."""
+        sha256 = source.sha256()
+        self._cache.remember(self._path, source.state, sha256)
+        return sha256
 
     def _assembled(
-        self, header: UploadHeader, name: str, chunks: ChunkList, finish: files_pb2.UploadFinish
+        self, header: UploadHeader, name: str, source: Source, chunks: ChunkList, finish: files_pb2.UploadFinish
     ) -> UploadedFile:
+        """Make the file of its chunks, sending those that are not there after all."""
+
         def attempt() -> uploads_pb2.AssembleUploadResponse:
             requests = _lists(name, chunks, finish, size=self._limits.max_chunks_per_message)
             answer: uploads_pb2.AssembleUploadResponse = self._chunks.stream(
@@ -267,85 +310,31 @@ class _Upload:
             )
             return answer
 
-        self._start(header)  # once more: in 24 hours it may have ended by itself
-        answer = self._chunks.patiently(attempt)
-        return self._uploaded(answer.file, created=answer.created)
+        for left in reversed(range(ASSEMBLIES)):
+            self._start(header)  # once more: in 24 hours it may have ended by itself
+            try:
+                answer = self._chunks.patiently(attempt)
+                return self._uploaded(answer.file, created=answer.created)
+            except RegistryError as error:
+                if error.reason == "DIGEST_MISMATCH":
+                    raise source.changed() from None
+                if error.reason != "CHUNKS_MISSING" or not left:
+                    raise
+            # Damaged meanwhile, or on its way with another file that failed.
+            self._chunks.forget(chunks)
+            MissingChunks(self._chunks, source).send(chunks)
+        raise AssertionError("the last attempt returns or raises")
 
-    def _start(self, header: UploadHeader) -> str:
+    def _start(self, header: UploadHeader) -> uploads_pb2.StartUploadResponse:
         release = self._release
         request = uploads_pb2.StartUploadRequest(header=header)
-        answer = self._chunks.patiently(lambda: release.connection.call(release.uploads.StartUpload, request))
-        return answer.upload.name
+        answer: uploads_pb2.StartUploadResponse = self._chunks.patiently(
+            lambda: release.connection.call(release.uploads.StartUpload, request)
+        )
+        return answer
 
     def _uploaded(self, file: ReleaseFile, *, created: bool) -> UploadedFile:
         return UploadedFile(path=self._path, file=file, created=created, sent_bytes=self._meter.sent_bytes)
-
-
-class _Missing:
-    """Finds out which chunks of a file are missing, and sends those."""
-
-    def __init__(self, chunks: ChunkStreams, source: Source) -> None:
-        self._chunks = chunks
-        self._source = source
-        self._group = Group()
-        self._own: set[Future[None]] = set()
-        self._others: set[Future[None]] = set()
-
-    @property
-    def was_needed(self) -> bool:
-        """Whether any chunk of the file was missing when it was asked about."""
-        return bool(self._own or self._others)
-
-    def send(self, chunks: Iterable[Chunk]) -> None:
-        """Send the missing ones of all chunks of the file, and wait until they are there.
-
-        Raises OSError when the chunks cannot be read, RegistryError, LocalError, Stopped.
-        """
-        try:
-            self._send(chunks)
-        except BaseException:
-            self._chunks.drop(self._group)
-            raise
-        for group in self._own:
-            group.result()
-        for group in self._others:
-            arrival_of(group)  # should it have failed, the assembly names what is missing
-
-    def _send(self, chunks: Iterable[Chunk]) -> None:
-        seen: set[bytes] = set()
-        question: list[Chunk] = []
-        size = FIRST_QUESTION
-        for chunk in chunks:
-            if chunk.sha256 in seen:
-                self._source.meter.add(chunk.size_bytes)
-                continue
-            seen.add(chunk.sha256)
-            question.append(chunk)
-            if len(question) == size:
-                self._ask(question)
-                question = []
-                size = min(2 * size, LARGEST_QUESTION)
-        self._ask(question)
-        self._seal()
-
-    def _ask(self, question: list[Chunk]) -> None:
-        missing, others = self._chunks.claim(question)
-        self._others |= others
-        ours = {chunk.sha256 for chunk in missing}
-        for chunk in question:
-            arrived = self._chunks.put(self._group, chunk) if chunk.sha256 in ours else None
-            if arrived is not self._group.arrived:
-                self._source.meter.add(chunk.size_bytes)
-                if arrived is not None:
-                    self._others.add(arrived)
-            elif self._group.size_bytes >= GROUP_BYTES:
-                self._seal()
-
-    def _seal(self) -> None:
-        if self._group.chunks:
-            self._own.add(self._group.arrived)
-            group, self._group = self._group, Group()
-            self._chunks.send(self._source, group)
 
 
 def _listed(chunks: Iterable[Chunk], whole: ChunkList) -> Iterator[Chunk]:
@@ -353,6 +342,14 @@ def _listed(chunks: Iterable[Chunk], whole: ChunkList) -> Iterator[Chunk]:
     for chunk in chunks:
         whole.append(chunk)
         yield chunk
+
+
+def _head(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The first of the chunks; the others stay."""
+    for chunk in chunks:
+        yield chunk
+        if chunk.offset + chunk.size_bytes >= HEAD_BYTES:
+            return
 
 
 def _lists(

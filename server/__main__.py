@@ -17,6 +17,7 @@ from typing import Final
 
 from server.app import CannotListen, Server, open_server, open_settings_database
 from server.logs import start_logging
+from server.memory import keep_freed_blocks
 from server.methods import ContractBroken
 from server.operating import check, collect
 from server.settings import Settings, SettingWrong, default_data_folder, is_loopback, markdown, read_settings
@@ -130,6 +131,7 @@ class _Signals:
 
 def _serve(settings: Settings) -> int:
     start_logging(settings.log_level)
+    keep_freed_blocks()
     signals = _Signals()
     server = open_server(settings)
     try:
@@ -169,6 +171,7 @@ def _greet(server: Server) -> None:
     lines = [
         f"Release registry listens on {server.address}{kind}",
         f"  data              {settings.data}",
+        *([f"  files             {settings.blobs}"] if settings.blobs else []),
         f"  operator's token  {token}",
         "Try next, in another terminal:",
         f"  {_environment(server)}{_relctl()} org create acme",

@@ -30,6 +30,7 @@ from server.servicers.releases import ReleaseRpcs
 from server.servicers.tokens import TokenServicer
 from server.servicers.uploads import UploadRpcs
 from server.settings import Settings
+from server.vigil import Vigil
 from store import Store
 from store.access.access import Access
 from store.access.credentials import authenticate
@@ -96,6 +97,7 @@ class Server:
         )
         self._closing = False
         self._watch = IdleWatch()
+        self._vigil = Vigil()
         self._calls = Lane("calls", settings.call_slots)
         self._streams = Lane("streams", settings.stream_slots)
         self._reflection = Lane("reflection", REFLECTION_SLOTS)
@@ -105,6 +107,7 @@ class Server:
             authenticate=_authenticator(store.db),
             page_tokens=store.page_tokens,
             watch=self._watch,
+            vigil=self._vigil,
             limits=CallLimits(unary=settings.call_seconds, silence=settings.silence_seconds),
         )
         self._router = Router(self._routes(services), when_draining=self._refusal(Draining()))
@@ -130,6 +133,7 @@ class Server:
         """Listen and serve. Raises CannotListen."""
         self.port = self._bind()
         self._watch.start()
+        self._vigil.start()
         self._grpc.start()
         self._started = True
         self.housekeeping.start()
@@ -142,6 +146,7 @@ class Server:
         """
         self._router.drain()
         self._health.stop_serving()
+        self.housekeeping.stop(seconds=0)  # whoever is sent away now finds all there that he left
         log.info("draining", extra={"fields": {"running_calls": self.running_calls}})
         deadline = time.monotonic() + seconds
         while self.running_calls and time.monotonic() < deadline and not hurry():
@@ -162,6 +167,7 @@ class Server:
             self._grpc.stop(FLUSH_SECONDS).wait(CUT_SECONDS)
         self.housekeeping.stop(seconds=CUT_SECONDS)
         self._watch.stop()
+        self._vigil.stop()
         deadline = time.monotonic() + CUT_SECONDS
         lanes = (self._calls, self._streams, self._reflection, self._refusals, self._health.lane)
         idle = [lane.wait_until_idle(deadline) for lane in lanes]
@@ -196,7 +202,8 @@ class Server:
         for service, servicer in services.items():
             for method, behaviour in self._edge.behaviours(service, servicer).items():
                 lane, when_full = (self._streams, streams_busy) if method.takes_long else (self._calls, calls_busy)
-                bound = handler(behaviour, lane, server_streams=method.server_streams)
+                ends = method.can_be_ended
+                bound = handler(behaviour, lane, server_streams=method.server_streams or ends, non_blocking=ends)
                 routes[method.path] = Route(bound, lane, when_full)
         if self.settings.reflection:
             names = [service.full_name for service in services]
@@ -236,7 +243,11 @@ def open_settings_database(settings: Settings, *, clock: Clock | None = None) ->
 def open_settings_blobs(settings: Settings, db: Database) -> Blobs:
     """The blob store that the settings name, of a migrated database. Raises CannotOpen when its place is not fit."""
     return open_blobs(
-        db, _place_of_blobs(settings), max_content_bytes=settings.max_file_bytes, max_streams=settings.stream_slots
+        db,
+        _place_of_blobs(settings),
+        max_content_bytes=settings.max_file_bytes,
+        max_streams=settings.stream_slots,
+        grace_seconds=settings.grace_seconds,
     )
 
 
@@ -310,7 +321,8 @@ def _jobs(store: Store, collector: Collector, stopped: Callable[[], bool]) -> di
         "drain deleted organizations": lambda: drain_deleted_organizations(store.db, stopped=stopped),
         "drain deleted releases": lambda: drain_deleted_releases(store.db, stopped=stopped),
         "purge answers of request ids": lambda: purge_expired(store.db),
-        "purge uploads": lambda: purge_uploads(store.db),
+        # While no file can be written, nobody can go on with one.
+        "purge uploads": lambda: purge_uploads(store.db) if store.blobs.packs.writable else 0,
         # Behind whatever drops references.
         "collect": lambda: _collected(collector, stopped),
         "scrub": lambda: scrub(store.db, store.blobs.packs, stopped=stopped),

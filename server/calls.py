@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from server.errors import CallEnded, DeadlinePassed
 from store.access.access import Access
 from store.database.terms import Once, Terms
+from store.errors import RegistryError
 from store.paging import PageRequest, PageTokens, Position
 
 R = TypeVar("R")
@@ -28,7 +29,17 @@ TO_ANSWER_SECONDS: Final = 0.2
 class Call:
     """What a handler gets in place of grpc's context: who calls, with what rights, and for how long."""
 
-    __slots__ = ("_context", "_deadline", "_page_tokens", "access", "method", "request_id", "user_agent")
+    __slots__ = (
+        "_context",
+        "_deadline",
+        "_looks",
+        "_page_tokens",
+        "access",
+        "end",
+        "method",
+        "request_id",
+        "user_agent",
+    )
 
     def __init__(
         self,
@@ -40,6 +51,7 @@ class Call:
         context: grpc.ServicerContext,
         page_tokens: PageTokens,
         deadline: float | None,
+        end: Callable[[RegistryError], None],
     ) -> None:
         self.access = access
         self.method = method
@@ -48,6 +60,9 @@ class Call:
         """The client's, at most 256 characters; "" when it sent none."""
         self.request_id = request_id
         """The id of this call in logs and answers; not the request's field of that name."""
+        self.end = end
+        """Ends the call with an error, from any thread: a client's stream at once, others at their next message."""
+        self._looks: list[Callable[[], object]] = []
         self._context = context
         self._page_tokens = page_tokens
         self._deadline = deadline
@@ -74,6 +89,18 @@ class Call:
             raise CallEnded
         if self.remaining_seconds() == 0:
             raise DeadlinePassed
+
+    def look_after(self, look: Callable[[], object]) -> None:
+        """Have `look` called every ten seconds, on another thread, for as long as the stream lasts.
+
+        An error of the registry that it raises ends the stream.
+        """
+        self._looks.append(look)
+
+    def look(self) -> None:
+        """Call what was handed to `look_after`. Raises what that raises."""
+        for look in tuple(self._looks):
+            look()
 
     def terms(
         self,

@@ -114,6 +114,16 @@ class CredentialsMissing(Unauthenticated):
         super().__init__("Send a token as metadata `authorization: Bearer {secret}`.")
 
 
+class TooManyMessages(ResourceExhausted):
+    """The stream brought more messages than one may, for what little is in them."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The stream brought more than {limit} messages with next to nothing in them. Send more in each.",
+            metadata={"limit": str(limit)},
+        )
+
+
 class StreamsBusy(Unavailable):
     """All stream slots of the server are taken."""
 

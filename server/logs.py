@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from server.edge import request_id_of_call
+from server.guard import request_id_of_call
 
 
 class JsonFormatter(logging.Formatter):

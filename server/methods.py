@@ -34,6 +34,11 @@ class Method:
         return self.client_streams or self.server_streams
 
     @property
+    def can_be_ended(self) -> bool:
+        """Whether a call is ended from outside while its handler waits for a message: a client's stream is."""
+        return self.client_streams and not self.server_streams
+
+    @property
     def takes_long(self) -> bool:
         """Whether it may take as long as a stream does: the operator's methods walk through all that is stored."""
         return self.is_stream or self.path.startswith("/releaseregistry.v1.AdminService/")

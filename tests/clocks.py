@@ -10,11 +10,21 @@ class ManualClock:
 
     def __init__(self, now_us: int = START_US) -> None:
         self._now_us = now_us
+        self._steady_us = 0
 
     def now_us(self) -> int:
         """Microseconds since 1970-01-01 UTC."""
         return self._now_us
 
+    def steady_us(self) -> int:
+        """Microseconds that went by."""
+        return self._steady_us
+
     def advance(self, *, seconds: float) -> None:
-        """Move on; a negative time moves back."""
+        """Time goes by; with a negative number the clock is set back."""
+        self._now_us += round(seconds * 1_000_000)
+        self._steady_us += max(0, round(seconds * 1_000_000))
+
+    def jump(self, *, seconds: float) -> None:
+        """The clock is set, forward or back, and no time goes by."""
         self._now_us += round(seconds * 1_000_000)

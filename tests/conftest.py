@@ -86,8 +86,8 @@ def edge(sqlite: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Serve
 
 @contextmanager
 def opened(url: str, clock: ManualClock | None = None) -> Iterator[Database]:
-    """The database, closed at the end."""
-    database = open_database(url, clock=clock)
+    """The database, closed at the end. Nobody is told that it is busy within a minute: a machine may be slow."""
+    database = open_database(url, clock=clock, wait_seconds=60.0)
     try:
         yield database
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
+import pytest
 
 END_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
@@ -101,6 +102,15 @@ class PostgresServer:
     def stop(self) -> None:
         """End the server."""
         self._server.cleanup()
+
+
+@contextmanager
+def pauses() -> Iterator[None]:
+    """What begins a transaction inside may pause in it for minutes, where the product ends it after seconds: for tests
+    that hold one until others have come as far as they want them, on a machine that may be slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("store.database.postgres_write.IDLE_MS", 600_000)
+        yield
 
 
 @contextmanager

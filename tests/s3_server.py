@@ -18,17 +18,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import obstore
 from obstore.store import S3Store
 
 from store.blobs.s3_client import Bucket
+from tests.server_process import own_port
 
 START_SECONDS = 60.0
 KEY, SECRET = "tests", "the-secret-of-the-tests"
 PROGRAM = "TEST_S3_SERVER"
 # moto makes buckets for anyone who says in which region.
 _ANYONE = "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+
+
+def settings_of(bucket: Bucket) -> dict[str, Any]:
+    """The settings of a server that keeps the bytes of files in the bucket, by their names."""
+    return {
+        "blobs": f"s3://{bucket.name}/{bucket.prefix}",
+        "s3_endpoint": bucket.endpoint,
+        "s3_access_key_id": bucket.access_key_id,
+        "s3_secret_access_key": bucket.secret_access_key or "",
+        "s3_allow_http": "yes",
+    }
+
+
+def environment_of(bucket: Bucket) -> dict[str, str]:
+    """The same as variables."""
+    return {f"RELEASES_{name.upper()}": value for name, value in settings_of(bucket).items()}
 
 
 class S3Server:
@@ -88,9 +106,7 @@ class S3Server:
 @contextmanager
 def running(folder: Path) -> Iterator[S3Server]:
     """A service, ended at the end; what it prints goes to a file in the folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = own_port()
     program = os.environ.get(PROGRAM)
     kept = None
     if program is None:

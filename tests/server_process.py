@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from releaseregistry.v1 import organizations_pb2_grpc, release_service_pb2_grpc, tokens_pb2_grpc
+from releaseregistry.v1 import (
+    admin_pb2_grpc,
+    organizations_pb2_grpc,
+    release_service_pb2_grpc,
+    tokens_pb2_grpc,
+    uploads_pb2_grpc,
+)
 
 OPERATOR_TOKEN = "rr_" + "operator-of-the-tests" * 2  # any text of 32 characters and more is taken
 SERVER = Path(sys.executable).parent / "release-server"
@@ -32,7 +39,7 @@ class ServerProcess:
     On SQLite when `database` is None, else on that URL. The port, the data and the operator's token stay the same over
     restarts. `environment` adds settings, `RELEASES_…`; nothing of the test run's own settings leaks in. With
     `defaults` the server puts its data where it pleases and makes its own token: `data` and `token` then tell nothing
-    until a test that knows better sets them.
+    until a test that knows better sets them. `program` is what is started in place of `release-server`.
     """
 
     def __init__(
@@ -42,16 +49,18 @@ class ServerProcess:
         database: str | None = None,
         environment: Mapping[str, str] | None = None,
         defaults: bool = False,
+        program: Sequence[str] = (str(SERVER),),
     ) -> None:
         self.data = folder / "data"
         self.database = database
         self.token = OPERATOR_TOKEN
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{own_port()}"
         self.log = folder / "server.log"
         self.exit_code: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._program = tuple(program)
         folder.mkdir(parents=True, exist_ok=True)
-        self._environment = {
+        self.environment = {
             **{
                 name: value
                 for name, value in os.environ.items()
@@ -89,8 +98,8 @@ class ServerProcess:
         with self.log.open("ab") as log:
             # A session of its own, so that `kill` reaches everything the server may have started.
             self._process = subprocess.Popen(
-                [str(SERVER), "serve"],
-                env=self._environment,
+                [*self._program, "serve"],
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -104,6 +113,13 @@ class ServerProcess:
     def stop(self, *, seconds: float = 60.0) -> int:
         """SIGTERM, and the exit code of the drained server."""
         return self._end(signal.SIGTERM, seconds=seconds)
+
+    def wait(self, *, seconds: float = 60.0) -> int:
+        """Return when it ended by itself, with its exit code: negative for a signal."""
+        assert self._process is not None, "the server does not run"
+        self.exit_code = self._process.wait(seconds)
+        self._process = None
+        return self.exit_code
 
     @contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
@@ -136,7 +152,7 @@ class ServerProcess:
                 if self._process.poll() is not None:
                     raise ServerDied(f"exit code {self._process.returncode}:\n{self.output()[-4000:]}")
                 try:
-                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
+                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
                     if answer.status == health_pb2.HealthCheckResponse.SERVING:
                         return
                 except grpc.RpcError:
@@ -167,11 +183,31 @@ class Stubs:
         self.organizations = organizations_pb2_grpc.OrganizationServiceStub(channel)
         self.tokens = tokens_pb2_grpc.TokenServiceStub(channel)
         self.releases = release_service_pb2_grpc.ReleaseServiceStub(channel)
+        self.uploads = uploads_pb2_grpc.UploadServiceStub(channel)
+        self.admin = admin_pb2_grpc.AdminServiceStub(channel)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+# Below what the kernel gives out by itself (on Linux from 32768 on, elsewhere from higher up): nobody gets one of these
+# by chance, neither as a listener on port 0 nor as the near end of a connection.
+_PORTS = range(15_000, 32_000)
+_KEPT: list[socket.socket] = []
+
+
+def own_port() -> int:
+    """A TCP port of 127.0.0.1 that is this process's until it ends, also while nobody listens on it.
+
+    The sign of who has it is a UDP socket on the same number, which no two processes can have, and which goes with the
+    process however it ends.
+    """
+    while True:
+        port = random.SystemRandom().choice(_PORTS)
+        sign = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sign.bind(("127.0.0.1", port))
+            with socket.create_server(("127.0.0.1", port)):
+                pass
+        except OSError:
+            sign.close()
+            continue
+        _KEPT.append(sign)
         return port

@@ -12,10 +12,10 @@ import click
 from releaseregistry.v1.files_pb2 import FileKind, UploadReleaseFileResponse
 
 from relctl.cli.application import Application, note, print_json
+from relctl.cli.bars import upload_bar
 from relctl.cli.found_files import KINDS
 from relctl.cli.options import Leaf, pass_application
 from relctl.cli.text import human_bytes
-from relctl.cli.upload_bar import upload_bar
 from relctl.errors import LocalError
 from relctl.files import FileDraft
 from relctl.hash_cache import HashCache, default_cache_path

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from releaseregistry.v1.files_pb2 import ReleaseFile
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from relctl.cli.application import Application, is_terminal, print_json
+from relctl.cli.application import Application, print_json
+from relctl.cli.bars import download_bar
 from relctl.cli.file_changes import delete, get, rename
 from relctl.cli.file_uploads import upload
 from relctl.cli.found_files import LIST_COLUMNS, find_file
 from relctl.cli.options import Folder, limit_option, pass_application
-from relctl.cli.text import human_bytes, one_line
+from relctl.cli.text import human_bytes
 from relctl.errors import LocalError
 from relctl.files import FileFilter
-from relctl.files import Progress as Report
 from relctl.names import last_part
 
 
@@ -93,12 +88,12 @@ def download(
     """
     file = find_file(application, version, name, project=project, dist=dist)
     if output == "-":
-        with _bar(file.file_name, file.size_bytes) as progress:
+        with download_bar(file.file_name, file.size_bytes) as progress:
             application.client.files.download_to(file, sys.stdout.buffer, progress=progress)
             sys.stdout.buffer.flush()
         return
     target = _target(file, output)
-    with _bar(target.name, file.size_bytes) as progress:
+    with download_bar(target.name, file.size_bytes) as progress:
         application.client.files.download(file, target, progress=progress)
     if application.json:
         print_json(file)
@@ -117,21 +112,3 @@ def _target(file: ReleaseFile, output: str | None) -> Path:
             raise LocalError(f"{target} exists; say --output with its whole path to replace it")
         return target
     return Path(output)
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[Report]:
-    """A progress bar on a terminal; nothing where nobody watches."""
-    if not is_terminal():
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape(one_line(title)), total=total)
-        yield lambda done: progress.update(task, completed=done)

@@ -11,7 +11,6 @@ from server.mapping.masks import changed_paths
 from server.mapping.times import to_timestamp
 from server.names import organization_name, project_name, repository_name, uid
 from store.organizations.details import AvatarType, OrganizationDetails
-from store.organizations.lookup import OrganizationRow, ProjectDetails
 from store.organizations.organizations import OrganizationChanges, OrganizationDraft
 from store.organizations.projects import ProjectChanges, ProjectDraft, ProjectInOrganization
 from store.organizations.repositories import (
@@ -21,6 +20,7 @@ from store.organizations.repositories import (
     RepositoryRow,
     RepositoryState,
 )
+from store.organizations.rows import OrganizationRow, ProjectDetails
 
 # Named as the fields of `OrganizationDraft` and `OrganizationChanges` are, too.
 ORGANIZATION_CHANGEABLE: Final = (

@@ -9,6 +9,7 @@ from releaseregistry.v1 import uploads_pb2 as pb
 from server.mapping.files import file_message
 from server.mapping.times import to_timestamp
 from server.names import upload_name
+from store.blobs.blobs import Blobs
 from store.blobs.chunking import AVERAGE_CHUNK_BYTES, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES
 from store.uploads.models import CANCELLED, FINISHED, OPEN
 from store.uploads.rows import KEPT_US, UploadRow
@@ -35,14 +36,20 @@ def upload_row_message(upload: UploadRow) -> pb.Upload:
     )
 
 
-def limits_message(max_file_bytes: int) -> pb.GetUploadLimitsResponse:
+def started_message(upload: UploadRow) -> pb.StartUploadResponse:
+    """What StartUpload answers."""
+    standing = None if upload.standing is None else file_message(upload.standing)
+    return pb.StartUploadResponse(upload=upload_row_message(upload), standing_file=standing)
+
+
+def limits_message(blobs: Blobs) -> pb.GetUploadLimitsResponse:
     """What GetUploadLimits answers."""
     return pb.GetUploadLimitsResponse(
-        max_file_bytes=max_file_bytes,
+        max_file_bytes=blobs.max_content_bytes,
         max_frame_bytes=MAX_FRAME_BYTES,
         max_chunk_bytes=MAX_CHUNK_BYTES,
         max_chunks_per_message=MAX_CHUNKS_PER_MESSAGE,
         chunking=pb.Chunking(min_bytes=MIN_CHUNK_BYTES, average_bytes=AVERAGE_CHUNK_BYTES, max_bytes=MAX_CHUNK_BYTES),
         encodings=[pb.CHUNK_ENCODING_IDENTITY, pb.CHUNK_ENCODING_ZSTD],
-        retention_seconds=KEPT_US // 1_000_000,
+        retention_seconds=min(KEPT_US // 1_000_000, int(blobs.grace_seconds)),
     )

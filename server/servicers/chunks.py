@@ -44,20 +44,22 @@ class ChunkRpcs:
     def AssembleUpload(self, requests: Iterator[pb.AssembleUploadRequest], call: Call) -> pb.AssembleUploadResponse:
         stream = ChunkMessages(requests, field="name", finishes=lambda request: request.HasField("finish"))
         name = parse_upload(stream.first(), field="name")
-        assembly = start_assembly(
+        with start_assembly(
             self._store.db,
             self._store.blobs,
             call.access,
             organization=name.organization,
             upload_id=name.id,
             check=call.check,
-        )
-        if assembly.finished is not None:
-            return assembled_message(assembly.finished)
-        for request in stream.messages():
-            assembly.add(chunk_refs(request))
-        finish = stream.last().finish
-        file = assembly.finish(
-            size_bytes=finish.size_bytes, sha256=bytes.fromhex(finish.sha256), wait_seconds=call.wait_seconds()
-        )
-        return assembled_message(file)
+            end=call.end,
+        ) as assembly:
+            if assembly.finished is not None:
+                return assembled_message(assembly.finished)
+            call.look_after(assembly.look)
+            for request in stream.messages():
+                assembly.add(chunk_refs(request))
+            finish = stream.last().finish
+            file = assembly.finish(
+                size_bytes=finish.size_bytes, sha256=bytes.fromhex(finish.sha256), wait_seconds=call.wait_seconds()
+            )
+            return assembled_message(file)

@@ -40,9 +40,10 @@ class FileRpcs:
     ) -> pb.UploadReleaseFileResponse:
         frames = Frames[pb.UploadHeader, pb.UploadData, pb.UploadFinish](requests)
         draft = upload_draft(frames.header())
-        with open_upload(self._store.db, self._store.blobs, call.access, draft) as upload:
+        with open_upload(self._store.db, self._store.blobs, call.access, draft, end=call.end) as upload:
             if upload.finished is not None:
                 return upload_message(upload.finished)
+            call.look_after(upload.look)
             for data in frames.data():
                 upload.write(data.data, offset=data.offset if data.HasField("offset") else None)
             finish = frames.finish()

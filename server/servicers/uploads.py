@@ -6,7 +6,7 @@ from releaseregistry.v1 import uploads_pb2 as pb
 
 from server.calls import Call
 from server.mapping.files import upload_draft
-from server.mapping.uploads import limits_message, upload_row_message
+from server.mapping.uploads import limits_message, started_message, upload_row_message
 from server.names import parse_upload
 from store import Store
 from store.uploads.uploads import cancel_upload, get_upload, register_upload
@@ -19,12 +19,12 @@ class UploadRpcs:
         self._store = store
 
     def GetUploadLimits(self, request: pb.GetUploadLimitsRequest, call: Call) -> pb.GetUploadLimitsResponse:  # noqa: ARG002 - they are the same for all
-        return limits_message(self._store.blobs.max_content_bytes)
+        return limits_message(self._store.blobs)
 
     def StartUpload(self, request: pb.StartUploadRequest, call: Call) -> pb.StartUploadResponse:
         draft = upload_draft(request.header)
         upload = register_upload(self._store.db, self._store.blobs, call.access, draft)
-        return pb.StartUploadResponse(upload=upload_row_message(upload))
+        return started_message(upload)
 
     def GetUpload(self, request: pb.GetUploadRequest, call: Call) -> pb.GetUploadResponse:
         name = parse_upload(request.name, field="name")

@@ -32,7 +32,3 @@ class Access:
     def may(self, scope: str) -> bool:
         """Whether a method that requires `scope` may be called; `any` is required by methods open to every token."""
         return scope == ANY or scope in self.scopes
-
-    def reaches(self, organization_id: bytes) -> bool:
-        """Whether the organization is there at all for this caller."""
-        return self.organization_id is None or self.organization_id == organization_id

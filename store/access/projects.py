@@ -7,19 +7,17 @@ Access.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from store.access.access import Access
-from store.database import Query, Reader, hole, query_shape
+from store.database import Query, Reader, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.errors import ProjectForbidden
 from store.organizations.models import OrganizationSlug, Project, ProjectSlug
-
-if TYPE_CHECKING:
-    from store.organizations.lookup import OrganizationRow
+from store.organizations.rows import OrganizationRow
 
 
 class QualifiedSlug(NamedTuple):
@@ -94,6 +92,11 @@ def _slugs_by_ids(count: int) -> Query[tuple[bytes, str]]:
     return Query(Project.select(Project.id, Project.slug).where(Project.id.in_(holes(Project.id, count))))
 
 
+@query_shape
+def _standing(count: int) -> Query[tuple[bytes]]:
+    return Query(Project.select(Project.id).where(Project.id.in_(holes(Project.id, count))).order_by(Project.id))
+
+
 def member_projects(access: Access) -> ProjectSet:
     """The projects that the caller is a member of: what create may name, and what lists show when nothing is named."""
     if access.all_projects or access.is_operator:
@@ -115,6 +118,19 @@ def projects_to_create_in(
     missing, another organization's or not the caller's, all alike.
     """
     return _allowed(reader, member_projects(access), organization, slugs)
+
+
+def keep_projects(tx: Transaction, projects: Sequence[ProjectRow]) -> None:
+    """The projects, sorted by id, stand until the transaction ends: whoever deletes one then sees what was put into it.
+
+    Raises `ProjectForbidden` for those that were deleted just now.
+    """
+    standing: set[bytes] = set()
+    for batch in batches([project.id for project in projects]):
+        standing.update(id_ for (id_,) in tx.share(_standing(len(batch)), **filled(batch)))
+    gone = [project.slug for project in projects if project.id not in standing]
+    if gone:
+        raise ProjectForbidden(gone)
 
 
 def projects_to_list(

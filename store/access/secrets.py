@@ -14,7 +14,7 @@ import zlib
 from typing import Final
 
 from store.access.models import InstallationSecret
-from store.database import Database, Query, Statement, Transaction, hole
+from store.database import Database, Query, Statement, Transaction, hole, holes_for
 
 PREFIX: Final = "rr_"
 SECRET_BITS: Final = 256
@@ -33,12 +33,9 @@ _FIND = Query(
     )
 )
 _KEEP = Statement(
-    InstallationSecret.insert(
-        {
-            InstallationSecret.purpose: hole(InstallationSecret.purpose),
-            InstallationSecret.value: hole(InstallationSecret.value),
-        }
-    ).on_conflict(action="nothing", conflict_target=[InstallationSecret.purpose])
+    InstallationSecret.insert(holes_for(InstallationSecret.purpose, InstallationSecret.value)).on_conflict(
+        action="nothing", conflict_target=[InstallationSecret.purpose]
+    )
 )
 
 

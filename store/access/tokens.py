@@ -14,7 +14,7 @@ from store.access.models import Token, TokenProject
 from store.access.projects import ProjectRow, ProjectSlugText, member_projects, projects_to_create_in
 from store.access.scopes import INSTALLATION_ADMIN, SCOPES
 from store.access.secrets import digest_of, new_secret, suffix_of
-from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
+from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.errors import (
     CredentialsInvalid,
     InvalidField,
@@ -22,8 +22,9 @@ from store.errors import (
     ScopeMissing,
     TokenNotFound,
 )
-from store.organizations.lookup import OrganizationRow, find_organization, organization_of
+from store.organizations.lookup import find_organization, organization_of
 from store.organizations.models import Project
+from store.organizations.rows import OrganizationRow
 from store.paging import Page, PageRequest, fitting, page_of, paged
 
 M = TypeVar("M")
@@ -99,17 +100,17 @@ _COLUMNS = (
 _BY_ID = Query(Token.select(*_COLUMNS).where(Token.id == hole(Token.id)), row=_TokenRow)
 _INSERT = Statement(
     Token.insert(
-        {
-            Token.id: hole(Token.id),
-            Token.organization_id: hole(Token.organization_id, nullable=True),
-            Token.display_name: hole(Token.display_name),
-            Token.secret_sha256: hole(Token.secret_sha256),
-            Token.secret_suffix: hole(Token.secret_suffix),
-            Token.scopes: hole(Token.scopes),
-            Token.all_projects: hole(Token.all_projects),
-            Token.create_time: hole(Token.create_time),
-            Token.expire_time: hole(Token.expire_time, nullable=True),
-        }
+        holes_for(
+            Token.id,
+            Token.organization_id,
+            Token.display_name,
+            Token.secret_sha256,
+            Token.secret_suffix,
+            Token.scopes,
+            Token.all_projects,
+            Token.create_time,
+            Token.expire_time,
+        )
     )
 )
 _ADD_PROJECT = Statement(

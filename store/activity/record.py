@@ -7,24 +7,24 @@ from typing import Any, Final
 
 from store.access import Access
 from store.activity.models import Activity
-from store.database import Statement, Transaction, hole, new_id
+from store.database import Statement, Transaction, holes_for, new_id
 
 SUBJECT_CHARACTERS: Final = 64
 """How much of a version (or whatever it is about) an activity keeps as its subject."""
 
 _INSERT = Statement(
     Activity.insert(
-        {
-            Activity.id: hole(Activity.id),
-            Activity.organization_id: hole(Activity.organization_id),
-            Activity.project_id: hole(Activity.project_id, nullable=True),
-            Activity.kind: hole(Activity.kind),
-            Activity.subject: hole(Activity.subject),
-            Activity.data: hole(Activity.data),
-            Activity.token_id: hole(Activity.token_id),
-            Activity.caller: hole(Activity.caller),
-            Activity.happen_time: hole(Activity.happen_time),
-        }
+        holes_for(
+            Activity.id,
+            Activity.organization_id,
+            Activity.project_id,
+            Activity.kind,
+            Activity.subject,
+            Activity.data,
+            Activity.token_id,
+            Activity.caller,
+            Activity.happen_time,
+        )
     )
 )
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from store.access.secrets import installation_secret
 from store.blobs.chunking import check_cutting
+from store.blobs.collector import DEFAULT_GRACE_SECONDS
 from store.blobs.contents import ContentRow
 from store.blobs.intake import THREADS
 from store.blobs.keeping import Group, live_chunks
@@ -26,13 +27,18 @@ from store.blobs.s3 import S3Packs
 from store.blobs.s3_client import Bucket
 from store.blobs.source import ChunkSource
 from store.blobs.writing import Beginning, ContentWriter
+from store.crashpoints import crashpoint
 from store.database import Database, Query
-from store.errors import BlobsDown
+from store.errors import BlobsDown, DatabaseDown, ReadOnly
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_CONTENT_BYTES: Final = 10 * 2**30
 DEFAULT_MAX_STREAMS: Final = 64
+OUTCOME_UNKNOWN: Final = (DatabaseDown, ReadOnly)
+"""After these a write may have been committed, or be found so by the next start (a failed sync undoes nothing): what
+its rows would name must stay."""
+
 READ_THREADS: Final = 16
 """So many runs of contents are read ahead at once, by all streams together."""
 
@@ -43,7 +49,8 @@ class Blobs:
     """Contents of organizations: rows in the database, bytes in packs. Safe for several threads.
 
     At most `max_streams` contents larger than 16 KiB come in at once, further ones wait: a server accepts no more
-    streams than that. `max_content_bytes` is the largest content.
+    streams than that. `max_content_bytes` is the largest content, and `grace_seconds` how long what nothing refers to
+    is kept.
     """
 
     def __init__(
@@ -54,9 +61,11 @@ class Blobs:
         max_content_bytes: int = DEFAULT_MAX_CONTENT_BYTES,
         max_streams: int = DEFAULT_MAX_STREAMS,
         pack_bytes: int = PACK_BYTES,
+        grace_seconds: float = DEFAULT_GRACE_SECONDS,
     ) -> None:
         self.packs = packs
         self.max_content_bytes = max_content_bytes
+        self.grace_seconds = grace_seconds
         self._database = database
         self.pack_bytes = pack_bytes
         self._slots = threading.BoundedSemaphore(max_streams)
@@ -90,15 +99,17 @@ class Blobs:
         stays, and is the collector's."""
         for pack in group.packs:
             if pack.is_new:
+                crashpoint("pack.unwanted")
                 with suppress(BlobsDown):
                     self.packs.remove(pack.id)
+                crashpoint("pack.withdrawn")
 
     def open(self, content: ContentRow) -> ContentReader:
         """The content as a file object, which gives back its file when it is closed. Reading verifies."""
         return ContentReader(ChunkSource(self._database, self.packs, content))
 
     def read(self, content: ContentRow, *, offset: int = 0, limit: int | None = None) -> Generator[bytes, None, None]:
-        """The content's bytes from `offset` on, at most `limit`: verified pieces of at most 256 KiB, the next ones read
+        """The content's bytes from `offset` on, at most `limit`: verified pieces of at most 1 MiB, the next ones read
         ahead.
 
         Raises ChunkLost where bytes are damaged or gone, BlobsDown, ContentMissing.
@@ -123,6 +134,7 @@ def open_blobs(
     *,
     max_content_bytes: int = DEFAULT_MAX_CONTENT_BYTES,
     max_streams: int = DEFAULT_MAX_STREAMS,
+    grace_seconds: float = DEFAULT_GRACE_SECONDS,
 ) -> Blobs:
     """The blob store of this database's installation, in a bucket, or in a local folder that is made when it does not
     exist.
@@ -139,4 +151,6 @@ def open_blobs(
         packs = S3Packs(place, registry_id=registry_id, expected=expected, streams=max_streams)
     else:
         packs = LocalPacks(place, registry_id=registry_id, expected=expected)
-    return Blobs(database, packs, max_content_bytes=max_content_bytes, max_streams=max_streams)
+    return Blobs(
+        database, packs, max_content_bytes=max_content_bytes, max_streams=max_streams, grace_seconds=grace_seconds
+    )

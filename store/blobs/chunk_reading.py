@@ -5,20 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self
-
-import xxhash
-import zstandard
+from typing import Self
 
 from store.blobs.keeping import ChunkPlace, live_chunks
-from store.blobs.models import AS_IT_IS, ZSTD
 from store.blobs.packs import PackMissing, PackReader, PackStore
+from store.blobs.stored import NotSound, check_stored, unpacked
 from store.database import Database
 from store.errors import ChunkLost
 
 log = logging.getLogger(__name__)
-
-MAX_WINDOW_BYTES: Final = 8 * 2**20
 
 
 class ChunkReader:
@@ -42,7 +37,12 @@ class ChunkReader:
             place = places.get(sha256)
             if place is None:
                 raise lost(sha256, "the chunk has no row")
-            yield unpacked(place, self._stored(place))
+            stored = self._stored(place)
+            try:
+                check_stored(stored, place)
+                yield unpacked(stored, place)
+            except NotSound as problem:
+                raise lost(sha256, f"the chunk {problem}") from None
 
     def close(self) -> None:
         """Gives back the open pack."""
@@ -62,29 +62,11 @@ class ChunkReader:
         try:
             if self._pack is None or self._pack_id != place.pack_id:
                 self.close()
-                self._pack, self._pack_id = self._packs.open(place.pack_id), place.pack_id
+                first = (place.pack_offset, place.stored_bytes)
+                self._pack, self._pack_id = self._packs.open(place.pack_id, first=first), place.pack_id
             return self._pack.read(place.pack_offset, place.stored_bytes)
         except PackMissing:
             raise lost(place.sha256, "its pack is gone") from None
-
-
-def unpacked(place: ChunkPlace, stored: bytes) -> bytes:
-    """The bytes of a chunk out of its stored ones, with bounded memory. Raises ChunkLost."""
-    if len(stored) != place.stored_bytes or xxhash.xxh3_64_digest(stored) != place.checksum:
-        raise lost(place.sha256, "its bytes are damaged")
-    data = stored
-    if place.encoding == ZSTD:
-        try:
-            unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-            with unpacker.stream_reader(stored) as reader:
-                data = reader.read(place.size_bytes + 1)  # bounded by what the row says, whatever the frame says
-        except zstandard.ZstdError:
-            raise lost(place.sha256, "its bytes cannot be unpacked") from None
-    elif place.encoding != AS_IT_IS:
-        raise lost(place.sha256, "its encoding is unknown")
-    if len(data) != place.size_bytes:
-        raise lost(place.sha256, "its bytes are fewer or more than its row says")
-    return data
 
 
 def lost(sha256: bytes, what: str) -> ChunkLost:

@@ -1,28 +1,30 @@
 """The collector: removes what nothing refers to (behaviour.md, Collection).
 
-A pass removes contents without a file, then chunks without a content or an open upload, then packs without a chunk, and
-writes anew what is still used of packs that are more than half empty. Nothing that was used within the grace time is
-touched. Rows go first, in transactions that ask again; a pack's row stays, as `deleting`, until its file is gone: a
-collector that is killed anywhere leaves nothing that the next does not find.
+A pass removes contents without a file, then chunks without a content or an open upload, then packs without a chunk. It
+writes anew what is still used of packs that are more than half empty, and merges small packs that are many. Nothing
+that was used within the grace time is touched. Rows go first, in transactions that ask again; a pack's row stays, as
+`deleting`, until its file is gone: a collector that is killed anywhere leaves nothing that the next does not find.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
 import peewee
 
+from store.blobs.grace import Grace
 from store.blobs.lease import Lease, holding_lease
+from store.blobs.merging import Batch, Merging
 from store.blobs.models import DELETING, LIVE, Chunk, Pack
 from store.blobs.packs import PackStore
-from store.blobs.rewriting import rewrite_pack
-from store.blobs.unknown import unknown_packs
+from store.blobs.rewriting import rewrite_packs
+from store.blobs.unknown import remove_unknown, unknown_packs
 from store.blobs.unused import (
     PackUse,
     UnusedContent,
@@ -33,8 +35,9 @@ from store.blobs.unused import (
     unused_chunks,
     unused_contents,
 )
+from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
-from store.errors import BlobsDown, ReadOnly, StorageFull
+from store.errors import BlobsDown, ReadOnly, StorageFull, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +97,11 @@ class Collector:
     """
 
     def __init__(self, database: Database, packs: PackStore, *, grace_seconds: float = DEFAULT_GRACE_SECONDS) -> None:
-        if not math.isfinite(grace_seconds) or grace_seconds <= 0:
-            raise ValueError(f"{grace_seconds!r} seconds are no grace time")
-        self.grace_us = round(grace_seconds * 1_000_000)
+        self._grace = Grace(database, grace_seconds)
         self.database = database
         self.packs = packs
+        with suppress(Unavailable):  # a first look at the clock, which later ones are held against
+            self._grace.cutoff()
 
     def collect(self, *, confirmed: bool = False, stopped: Callable[[], bool] = lambda: False) -> Collected:
         """One pass; what it removed. `stopped` is asked between two steps, and ends the pass early.
@@ -143,15 +146,20 @@ class Collector:
         cutoff = self.cutoff()
         plan = self._plan(cutoff, stopped)
         found = Collected(contents=plan.contents, chunks=plan.chunks, freed_bytes=plan.inline_bytes)
+        merging = Merging(self.packs.full_bytes)
         for pack in packs_in_use(self.database):
             if stopped():
                 break
             chunks, live = pack.chunk_count - plan.by_pack[pack.id], pack.live_bytes - plan.bytes_by_pack[pack.id]
-            if pack.state == DELETING or (pack.touched_at <= cutoff and chunks <= 0):
+            if pack.touched_at > cutoff:
+                continue
+            if pack.state == DELETING or chunks <= 0:
                 found.packs += 1
                 found.freed_bytes += pack.size_bytes
-            elif _is_sparse(pack, live, cutoff):
-                found.rewritten_packs += 1
+            else:
+                merged = merging.add(pack._replace(chunk_count=chunks, live_bytes=live))
+                found.rewritten_packs += sum(len(batch) for batch in merged)
+        found.rewritten_packs += sum(len(batch) for batch in merging.rest())
         for stored in unknown_packs(self.database, self.packs, cutoff):
             found.unknown_packs += 1
             found.packs += 1
@@ -159,8 +167,9 @@ class Collector:
         return found
 
     def cutoff(self) -> int:
-        """What was last used then or before has had its grace time, in microseconds since 1970."""
-        return self.database.clock.now_us() - self.grace_us
+        """What was last used then or before has had its grace time, in microseconds since 1970. A clock that was set
+        forward is not believed at once. Raises DatabaseBusy, DatabaseDown."""
+        return self._grace.cutoff()
 
     def _plan(self, cutoff: int, stopped: Callable[[], bool]) -> _Plan:
         plan = _Plan(oldest=cutoff)
@@ -181,8 +190,8 @@ class Collector:
 
     def _brake(self, cutoff: int, stopped: Callable[[], bool]) -> bool:
         plan = self._plan(cutoff, stopped)
-        if plan.oldest < cutoff - self.grace_us:
-            waited = (cutoff + self.grace_us - plan.oldest) // 1_000_000
+        if plan.oldest < cutoff - self._grace.us:
+            waited = (cutoff + self._grace.us - plan.oldest) // 1_000_000
             log.warning("something unused was left for long", extra={"fields": {"oldest_orphan_seconds": waited}})
         contents, chunks = total_counts(self.database)
         for what, count, most in (
@@ -203,10 +212,12 @@ class Collector:
                 if stopped():
                     return
                 ids = [content.id for content in batch]
+                crashpoint("collect.contents_found")
                 removed: tuple[int, int] = self.database.write(
                     partial(_guarded, lease=lease, work=partial(remove_contents, ids=ids, cutoff=cutoff)),
                     long=_row_count(batch[0]) > ROWS_AT_ONCE,
                 )
+                crashpoint("collect.contents_removed")
                 found.contents += removed[0]
                 found.freed_bytes += removed[1]
 
@@ -216,31 +227,48 @@ class Collector:
                 if stopped():
                     return
                 keys = [(chunk.organization_id, chunk.sha256) for chunk in page[start : start + CHUNKS_AT_ONCE]]
+                crashpoint("collect.chunks_found")
                 removed: int = self.database.write(
                     partial(_guarded, lease=lease, work=partial(remove_chunks, keys=keys, cutoff=cutoff))
                 )
+                crashpoint("collect.chunks_removed")
                 found.chunks += removed
 
     def _collect_packs(self, lease: Lease, cutoff: int, found: Collected, stopped: Callable[[], bool]) -> None:
         failures = 0
+        merging = Merging(self.packs.full_bytes)
         for pack in packs_in_use(self.database):
-            if stopped() or failures == MOST_FAILURES:
+            if stopped() or failures >= MOST_FAILURES:
                 return
+            if pack.touched_at > cutoff:
+                continue
             if pack.state == DELETING:
                 failures += not self._remove_pack(lease, pack, found)
-            elif pack.touched_at <= cutoff and not pack.chunk_count:
+            elif not pack.chunk_count:
                 marked: int = self.database.write(
                     partial(_guarded, lease=lease, work=partial(_mark_pack, pack_id=pack.id, cutoff=cutoff))
                 )
+                crashpoint("collect.pack_marked")
                 if marked:
                     failures += not self._remove_pack(lease, pack, found)
-            elif _is_sparse(pack, pack.live_bytes, cutoff):
-                try:
-                    found.rewritten_packs += rewrite_pack(self.database, self.packs, lease, pack)
-                except (BlobsDown, StorageFull):
-                    # A full disk is no reason to leave what would make room.
-                    log.warning("a pack cannot be written anew yet", extra={"fields": {"pack_id": pack.id.hex()}})
-                    failures += 1
+            else:
+                for batch in merging.add(pack):
+                    failures += not self._rewrite(lease, batch, found)
+        for batch in merging.rest():
+            if stopped() or failures >= MOST_FAILURES:
+                return
+            failures += not self._rewrite(lease, batch, found)
+
+    def _rewrite(self, lease: Lease, batch: Batch, found: Collected) -> bool:
+        """Writes the packs anew; where that cannot be now they stay for the next pass."""
+        try:
+            found.rewritten_packs += rewrite_packs(self.database, self.packs, lease, batch)
+        except (BlobsDown, StorageFull):
+            # A full disk is no reason to leave what would make room.
+            fields = {"count": len(batch), "pack_id": batch[0].id.hex()}
+            log.warning("packs cannot be written anew yet", extra={"fields": fields})
+            return False
+        return True
 
     def _remove_pack(self, lease: Lease, pack: PackUse, found: Collected) -> bool:
         """Removes the file and then the row; where the file cannot be removed the row stays for the next pass."""
@@ -249,7 +277,9 @@ class Collector:
         except BlobsDown:
             log.warning("a pack cannot be removed yet", extra={"fields": {"pack_id": pack.id.hex()}})
             return False
+        crashpoint("collect.pack_removed")
         self.database.write(partial(_guarded, lease=lease, work=partial(_forget_pack, pack_id=pack.id)))
+        crashpoint("collect.pack_forgotten")
         found.packs += 1
         found.freed_bytes += pack.size_bytes
         return True
@@ -262,8 +292,10 @@ class Collector:
                 return
             found.unknown_packs += 1
             if remove:
-                lease.renew()
-                self.packs.remove(stored.id)
+                crashpoint("collect.unknown_pack_found")
+                if not remove_unknown(self.database, self.packs, lease, stored):
+                    continue
+                crashpoint("collect.unknown_pack_removed")
                 found.packs += 1
                 found.freed_bytes += stored.size_bytes
         if found.unknown_packs and not remove:
@@ -298,10 +330,6 @@ def _mark_pack(tx: Transaction, *, pack_id: bytes, cutoff: int) -> int:
 
 def _forget_pack(tx: Transaction, *, pack_id: bytes) -> int:
     return tx.run(_FORGET_PACK, id=pack_id)
-
-
-def _is_sparse(pack: PackUse, live_bytes: int, cutoff: int) -> bool:
-    return pack.state == LIVE and pack.touched_at <= cutoff and 0 < live_bytes < pack.size_bytes / 2
 
 
 def _row_count(content: UnusedContent) -> int:

@@ -1,10 +1,10 @@
 """The pipeline of one content coming in: what the processor does to each byte, spread over three threads.
 
-    feed() -> blocks of 2 MiB -> hashing of the whole
-                              -> cutting, hashing of each chunk -> storing
+    feed() -> blocks of 1.5 MiB -> hashing of the whole
+                                -> cutting, hashing of each chunk -> storing
 
 The threads work on the same blocks, side by side: hashing, checksums and system calls let go of the interpreter's
-lock. Four blocks a stream bound the memory and, by making feed() wait, hold back a client that is faster than the disk.
+lock. Three blocks a stream bound the memory and, as feed() waits for one, hold back a client that outruns the disk.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
-BLOCK_BYTES: Final = 2 * 2**20
-BLOCK_COUNT: Final = 4
+from store.blobs.memory import anonymous_memory
+
+BLOCK_BYTES: Final = 3 * 2**19
+BLOCK_COUNT: Final = 3
+"""One fills, one is hashed and cut, one is stored. The database is asked once for each: smaller ones cost more."""
+
 BLOCK_SECONDS: Final = 0.5
 """A block that began to fill so long ago is sent on with what it has."""
 
@@ -59,8 +63,8 @@ class Stages(ABC, Generic[P]):
 class _Block:
     __slots__ = ("begun", "data", "last", "size", "users")
 
-    def __init__(self) -> None:
-        self.data = memoryview(bytearray(HEADROOM_BYTES + BLOCK_BYTES))
+    def __init__(self, block_bytes: int) -> None:
+        self.data = anonymous_memory(HEADROOM_BYTES + block_bytes)
         self.size = 0
         self.begun = 0.0
         self.last = False
@@ -75,11 +79,12 @@ class Intake(Generic[P]):
     """Runs the stages over all that is fed.
 
     An error in any of them comes out of the next `feed` or `end`. The executor has 3 free threads, or this one waits
-    for ever. Whoever makes an intake calls `end`, `stop` or `abort`.
+    for ever. Whoever makes an intake calls `end`, `stop` or `abort`. Blocks have at most `block_bytes`.
     """
 
-    def __init__(self, executor: Executor, stages: Stages[P]) -> None:
+    def __init__(self, executor: Executor, stages: Stages[P], *, block_bytes: int = 2**63) -> None:
         self._stages = stages
+        self._block_bytes = min(block_bytes, BLOCK_BYTES)
         self._free: SimpleQueue[_Block] = SimpleQueue()
         self._made = 0
         self._lock = threading.Lock()
@@ -96,18 +101,18 @@ class Intake(Generic[P]):
         ]
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Takes all of `data`; waits while four blocks are under way. Raises what a stage raised."""
+        """Takes all of `data`; waits while three blocks are under way. Raises what a stage raised."""
         rest = memoryview(data)
         while rest:
             block = self._block
-            part = rest[: BLOCK_BYTES - block.size]
+            part = rest[: self._block_bytes - block.size]
             at = HEADROOM_BYTES + block.size
             block.data[at : at + len(part)] = part
             if not block.size:
                 block.begun = time.monotonic()
             block.size += len(part)
             rest = rest[len(part) :]
-            if block.size == BLOCK_BYTES or time.monotonic() - block.begun >= BLOCK_SECONDS:
+            if block.size == self._block_bytes or time.monotonic() - block.begun >= BLOCK_SECONDS:
                 self._send(block)
                 self._block = self._next_block()
         self._raise_error()
@@ -133,6 +138,7 @@ class Intake(Generic[P]):
         """Ends the stages, wherever they are; what they made is of no use."""
         self._error = self._error or RuntimeError("the intake was aborted")
         self._finish()
+        self._error = None  # its traceback knows this intake: such a circle would keep the stream that was refused
 
     def _finish(self) -> None:
         self._to_hash.put(None)
@@ -149,7 +155,7 @@ class Intake(Generic[P]):
         self._raise_error()
         if self._made < BLOCK_COUNT:
             self._made += 1
-            return _Block()
+            return _Block(self._block_bytes)
         block = self._free.get()
         self._raise_error()
         block.size = 0

@@ -18,7 +18,7 @@ import xxhash
 from store.blobs.contents import ContentRow
 from store.blobs.models import AS_IT_IS, LIVE, Chunk, Content, ContentChunk, Pack
 from store.blobs.packs import GrownPack, Place
-from store.database import Database, Query, Statement, Transaction, hole, new_id, query_shape
+from store.database import Database, Query, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import batches, filled, holes
 from store.errors import BlobsDown
 
@@ -86,11 +86,8 @@ class Received:
 _GROW_PACK: Final = Statement(
     Pack.insert(
         {
-            Pack.id: hole(Pack.id),
-            Pack.organization_id: hole(Pack.organization_id),
-            Pack.size_bytes: hole(Pack.size_bytes),
+            **holes_for(Pack.id, Pack.organization_id, Pack.size_bytes, Pack.create_time),
             Pack.state: LIVE,
-            Pack.create_time: hole(Pack.create_time),
             Pack.touched_at: hole(Pack.create_time),
         }
     ).on_conflict(
@@ -99,20 +96,21 @@ _GROW_PACK: Final = Statement(
         where=(Pack.state == LIVE),
     )
 )
+_PLACE_COLUMNS: Final = (
+    Chunk.sha256,
+    Chunk.size_bytes,
+    Chunk.pack_id,
+    Chunk.pack_offset,
+    Chunk.stored_bytes,
+    Chunk.encoding,
+    Chunk.checksum,
+)
 _MOVED: Final = ("pack_id", "pack_offset", "stored_bytes", "encoding", "checksum", "state", "touched_at")
 _PUT_CHUNK: Final = Statement(
     Chunk.insert(
         {
-            Chunk.organization_id: hole(Chunk.organization_id),
-            Chunk.sha256: hole(Chunk.sha256),
-            Chunk.size_bytes: hole(Chunk.size_bytes),
-            Chunk.pack_id: hole(Chunk.pack_id),
-            Chunk.pack_offset: hole(Chunk.pack_offset),
-            Chunk.stored_bytes: hole(Chunk.stored_bytes),
-            Chunk.encoding: hole(Chunk.encoding),
-            Chunk.checksum: hole(Chunk.checksum),
+            **holes_for(Chunk.organization_id, *_PLACE_COLUMNS, Chunk.touched_at),
             Chunk.state: LIVE,
-            Chunk.touched_at: hole(Chunk.touched_at),
         }
         # One that is live stays where it is, and is locked by this all the same.
     ).on_conflict(
@@ -123,14 +121,9 @@ _PUT_CHUNK: Final = Statement(
 )
 _MEND_CHUNK: Final = Statement(
     Chunk.update(
-        {
-            Chunk.pack_id: hole(Chunk.pack_id),
-            Chunk.pack_offset: hole(Chunk.pack_offset),
-            Chunk.stored_bytes: hole(Chunk.stored_bytes),
-            Chunk.encoding: hole(Chunk.encoding),
-            Chunk.checksum: hole(Chunk.checksum),
-            Chunk.touched_at: hole(Chunk.touched_at),
-        }
+        holes_for(
+            Chunk.pack_id, Chunk.pack_offset, Chunk.stored_bytes, Chunk.encoding, Chunk.checksum, Chunk.touched_at
+        )
     ).where(
         Chunk.organization_id == hole(Chunk.organization_id),
         Chunk.sha256 == hole(Chunk.sha256),
@@ -142,13 +135,15 @@ _MEND_CHUNK: Final = Statement(
 _INSERT_CONTENT: Final = Statement(
     Content.insert(
         {
-            Content.id: hole(Content.id),
-            Content.organization_id: hole(Content.organization_id),
-            Content.sha256: hole(Content.sha256),
-            Content.size_bytes: hole(Content.size_bytes),
-            Content.inline_data: hole(Content.inline_data, nullable=True),
-            Content.checksum: hole(Content.checksum, nullable=True),
-            Content.create_time: hole(Content.create_time),
+            **holes_for(
+                Content.id,
+                Content.organization_id,
+                Content.sha256,
+                Content.size_bytes,
+                Content.inline_data,
+                Content.checksum,
+                Content.create_time,
+            ),
             Content.touched_at: hole(Content.create_time),
         }
     ).on_conflict(action="nothing", conflict_target=[Content.organization_id, Content.sha256])
@@ -167,12 +162,7 @@ _TOUCH_CONTENT: Final = Statement(
     Content.update({Content.touched_at: hole(Content.touched_at)}).where(Content.id == hole(Content.id))
 )
 _MEND_CONTENT: Final = Statement(
-    Content.update(
-        {
-            Content.inline_data: hole(Content.inline_data, nullable=True),
-            Content.checksum: hole(Content.checksum, nullable=True),
-        }
-    ).where(Content.id == hole(Content.id))
+    Content.update(holes_for(Content.inline_data, Content.checksum)).where(Content.id == hole(Content.id))
 )
 _DROP_MANIFEST: Final = Statement(ContentChunk.delete().where(ContentChunk.content_id == hole(ContentChunk.content_id)))
 _MANIFEST: Final = Query(
@@ -182,13 +172,13 @@ _MANIFEST: Final = Query(
 )
 _INSERT_CONTENT_CHUNK: Final = Statement(
     ContentChunk.insert(
-        {
-            ContentChunk.content_id: hole(ContentChunk.content_id),
-            ContentChunk.organization_id: hole(ContentChunk.organization_id),
-            ContentChunk.start_offset: hole(ContentChunk.start_offset),
-            ContentChunk.chunk_sha256: hole(ContentChunk.chunk_sha256),
-            ContentChunk.size_bytes: hole(ContentChunk.size_bytes),
-        }
+        holes_for(
+            ContentChunk.content_id,
+            ContentChunk.organization_id,
+            ContentChunk.start_offset,
+            ContentChunk.chunk_sha256,
+            ContentChunk.size_bytes,
+        )
     )
 )
 
@@ -196,15 +186,7 @@ _INSERT_CONTENT_CHUNK: Final = Statement(
 @query_shape
 def _live_chunks(count: int) -> Query[ChunkPlace]:
     return Query(
-        Chunk.select(
-            Chunk.sha256,
-            Chunk.size_bytes,
-            Chunk.pack_id,
-            Chunk.pack_offset,
-            Chunk.stored_bytes,
-            Chunk.encoding,
-            Chunk.checksum,
-        ).where(
+        Chunk.select(*_PLACE_COLUMNS).where(
             Chunk.organization_id == hole(Chunk.organization_id),
             Chunk.sha256.in_(holes(Chunk.sha256, count)),
             Chunk.state == LIVE,
@@ -258,7 +240,7 @@ def keep_chunks(tx: Transaction, organization_id: bytes, group: Group) -> None:
             raise BlobsDown
     new: dict[bytes, dict[str, Any]] = {}
     others: set[bytes] = set()
-    for chunk in group.chunks:
+    for chunk in sorted(group.chunks, key=_sha256):
         if chunk.place is None:
             others.add(chunk.sha256)
             continue
@@ -284,6 +266,10 @@ def keep_chunks(tx: Transaction, organization_id: bytes, group: Group) -> None:
     others -= new.keys()
     if touch_chunks(tx, organization_id, list(others)) != len(others):
         raise BlobsDown
+
+
+def _sha256(chunk: StoredChunk) -> bytes:
+    return chunk.sha256
 
 
 class Manifest(ABC):

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import peewee
 
 from store.blobs.models import CollectorLease
+from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
 from store.errors import CollectorBusy, Unavailable
 
@@ -103,6 +104,7 @@ class Lease:
 def holding_lease(database: Database, *, job: int = COLLECTOR) -> Iterator[Lease]:
     """Holds the lease of a job while the block runs. Raises CollectorBusy when another holds it."""
     fence: int = database.write(partial(_take, database=database, job=job))
+    crashpoint("collect.lease_taken")
     lease = Lease(database, fence, job=job)
     try:
         yield lease

@@ -6,7 +6,7 @@
 
 A pack is written to tmp, synced, renamed, and the folder it now lies in synced; only then do rows mention it. From then
 on it grows where it is, and rows mention what was synced. The 256 folders are made (and synced) at start and never
-removed, so a sync makes no folder. See behaviour.md, Files.
+removed, so a sync makes no folder. See behaviour.md, Durability.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LocalPacks(PackStore):
         except OSError as error:
             log.exception("a pack cannot be opened", extra={"fields": {"pack_id": pack_id.hex()}})
             raise BlobsDown from error
-        return LocalPackReader(fd, once=not self._opened.again(pack_id))
+        return LocalPackReader(fd, once=not self._opened.again(pack_id), beside=self.folder / MARKER)
 
     def remove(self, pack_id: bytes) -> None:
         """Unlinks a published pack; that it is gone after a power cut is not promised."""
@@ -94,7 +94,10 @@ class LocalPacks(PackStore):
             raise BlobsDown from error
 
     def list_packs(self) -> Iterator[StoredPack]:
-        """Every file of packs that is named like one, folder by folder."""
+        """Every file of packs that is named like one, folder by folder. First, what streams that ended could not remove
+        of tmp is removed."""
+        with suppress(OSError):  # it is no part of the list, and there will be another one
+            self._reap()
         for number in range(256):
             try:
                 names = [path.name for path in (self._packs / f"{number:02x}").iterdir()]

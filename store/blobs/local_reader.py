@@ -8,6 +8,7 @@ import logging
 import mmap
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from store.blobs.packs import PackReader
@@ -25,10 +26,13 @@ class LocalPackReader(PackReader):
     With `once` the bytes are read past the page cache where the file system can do that: most of what is downloaded is
     downloaded once, soon after it was uploaded past the cache too, and to find pages for it takes more processor time
     than everything else that a download does.
+
+    `beside` is a file of the same medium that holds something: when that cannot be read either, the medium is gone.
     """
 
-    def __init__(self, fd: int, *, once: bool) -> None:
+    def __init__(self, fd: int, *, once: bool, beside: Path | None = None) -> None:
         self._fd = fd
+        self._beside = beside
         self._buffer: mmap.mmap | None = None
         self._direct = once and self._set_direct(True)
         if not self._direct and hasattr(os, "posix_fadvise"):
@@ -36,7 +40,8 @@ class LocalPackReader(PackReader):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def read(self, offset: int, length: int) -> bytes:
-        """The bytes; a medium that cannot give them back ends the pack there."""
+        """The bytes; a medium that cannot give them back ends the pack there. Raises BlobsDown, also when the medium
+        gives nothing back at all: it may be there again some time, with all that was on it."""
         try:
             if self._direct:
                 data = self._read_directly(offset, length)
@@ -48,7 +53,7 @@ class LocalPackReader(PackReader):
             return self._read_cached(offset, length)
         except OSError as error:
             log.exception("a pack cannot be read")
-            if error.errno == errno.EIO:
+            if error.errno == errno.EIO and self._medium_is_there():
                 return b""
             raise BlobsDown from error
 
@@ -58,6 +63,15 @@ class LocalPackReader(PackReader):
             fd, self._fd = self._fd, -1
             self._buffer = None
             os.close(fd)
+
+    def _medium_is_there(self) -> bool:
+        if self._beside is None:
+            return True
+        try:
+            with LocalPackReader(os.open(self._beside, os.O_RDONLY | os.O_CLOEXEC), once=True) as reader:
+                return bool(reader.read(0, 1))
+        except (OSError, BlobsDown):
+            return False
 
     def _read_cached(self, offset: int, length: int) -> bytes:
         data = os.pread(self._fd, length, offset)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from store.blobs.packs import GrownPack, PackSink, Place
+from store.crashpoints import crashpoint
 from store.database.ids import new_id
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class LocalSink(PackSink):
         if not self._files or self._files[-1].end >= self._pack_bytes:
             with self._folder.writing(promised=False):
                 self._files.append(_PackFile(self._tmp))
+            crashpoint("pack.created")
         file = self._files[-1]
         with self._folder.writing():
             return Place(file.id, file.write(data))
@@ -65,12 +67,15 @@ class LocalSink(PackSink):
             folders = set()
             for file in grown:
                 file.sync()
+                crashpoint("pack.synced")
                 if not file.synced:
                     target = self._folder.path_of(file.id)
                     file.move(target)
+                    crashpoint("pack.renamed")
                     folders.add(target.parent)
             for folder in sorted(folders):
                 sync_folder(folder)
+                crashpoint("pack.folder_synced")
         packs = [GrownPack(file.id, file.end, is_new=not file.synced) for file in grown]
         for file in grown:
             file.synced = file.end
@@ -98,10 +103,14 @@ class _PackFile:
             self.id = new_id()
             self._path = tmp / self.id.hex()
             self._fd = os.open(self._path, _NEW_FILE | os.O_WRONLY, _FILE_MODE)
-            # Held for as long as it is written: a server that starts meanwhile sees that it is no leftover.
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-            if os.fstat(self._fd).st_nlink:
-                return
+            try:
+                # Held for as long as it is written: a server that starts meanwhile sees that it is no leftover.
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                if os.fstat(self._fd).st_nlink:
+                    return
+            except OSError:
+                self.discard()
+                raise
             os.close(self._fd)  # another server started between open and flock, and took it for one
 
     @property
@@ -130,6 +139,7 @@ class _PackFile:
         """Returns when all of it is on stable storage, under the name that it has."""
         if self._staged:
             self._write_rest(0)
+        crashpoint("pack.written")
         os.fsync(self._fd)
 
     def move(self, target: Path) -> None:

@@ -38,7 +38,8 @@ class Content(Model):
 
     class Meta:
         table_name = "content"
-        indexes = ((("organization_id", "sha256"), True), (("touched_at",), False))
+        # None by time: contents are walked and locked by their ids, and every use of one would have to change it.
+        indexes = ((("organization_id", "sha256"), True),)
 
 
 class ContentChunk(Model):
@@ -75,7 +76,7 @@ class Chunk(Model):
         table_name = "chunk"
         primary_key = CompositeKey("organization_id", "sha256")
         without_rowid = True
-        # None by time: every touch would have to change it, and nobody seeks by it.
+        # None by time, as of contents.
         indexes = ((("pack_id", "pack_offset"), False),)
 
 

@@ -41,6 +41,18 @@ class StoredPack(NamedTuple):
     modify_time: int
 
 
+class Indexed(NamedTuple):
+    """A chunk as a pack's own index has it: where its stored bytes lie, and their xxh3."""
+
+    offset: int
+    stored_bytes: int
+    checksum: bytes
+
+
+class IndexDamaged(Exception):
+    """A pack does not end in its index, or not in the one that was written."""
+
+
 class PackSink(ABC):
     """Where one stream writes its chunks; a context manager that discards what was not synced. For a single thread.
 
@@ -85,6 +97,13 @@ class PackReader(ABC):
         Raises BlobsDown.
         """
 
+    def index(self, chunk_bytes: int) -> Sequence[Indexed] | None:  # noqa: ARG002 - where there is one it needs them
+        """What the pack itself says of its chunks, which have so many bytes together; None where packs say nothing.
+
+        Raises IndexDamaged, BlobsDown.
+        """
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Closes it; repeating it does nothing."""
@@ -127,6 +146,16 @@ class PackStore(ABC):
 
         Neither is a proof: ask the database about a listed pack, and `open` about one that is not. Raises BlobsDown.
         """
+
+    @property
+    def full_bytes(self) -> int:
+        """About how many bytes a full pack has."""
+        return PACK_BYTES
+
+    @property
+    def sync_ends_packs(self) -> bool:
+        """Whether a sync ends the pack that is being filled, however little it holds: syncs are then better rare."""
+        return False
 
     @property
     @abstractmethod

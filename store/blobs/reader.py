@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future
 from operator import index
 from typing import TYPE_CHECKING, Final, SupportsIndex
@@ -15,8 +15,11 @@ from store.blobs.source import RUN_BYTES, ChunkSource, Part
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-FRAME_BYTES: Final = 256 * 2**10
-"""The pieces of a stream: the size that gRPC carries fastest."""
+FRAME_BYTES: Final = 2**20
+"""The pieces of a stream: each costs four threads a turn, so the largest that a message may be cost least."""
+
+FIRST_BYTES: Final = 256 * 2**10
+"""So much is read at first where somebody may read on: the first bytes come soon, and few are read for nothing."""
 
 
 class ContentReader(io.BufferedIOBase):
@@ -151,7 +154,7 @@ class ContentReader(io.BufferedIOBase):
         found = self._in_memory(at)
         if found is None:
             # Twice as much each time that somebody reads on where the last run ended; one chunk after a jump.
-            self._ahead = min(RUN_BYTES, max(FRAME_BYTES, 2 * self._ahead)) if at == self._ahead_from else 0
+            self._ahead = min(RUN_BYTES, max(FIRST_BYTES, 2 * self._ahead)) if at == self._ahead_from else 0
             self._parts = []
             self._parts = self._source.fetch(self._source.plan(at, most=self._ahead, until=self._size))
             self._ahead_from = self._parts[-1].start + len(self._parts[-1].data)
@@ -171,38 +174,39 @@ class ContentReader(io.BufferedIOBase):
 
 
 def stream_content(source: ChunkSource, executor: Executor, *, offset: int, stop: int) -> Generator[bytes, None, None]:
-    """The content's bytes from `offset` to `stop` in pieces of at most 256 KiB, each verified before it is given.
+    """The content's bytes from `offset` to `stop` in pieces of at most 1 MiB, each verified before it is given.
 
     While one run is given out, the next is read by a thread of the executor. Closing the generator closes the source.
     Raises ChunkLost where bytes are damaged or gone, BlobsDown, ContentMissing.
     """
-    reading: Future[list[Part]] | None = None
+    # Never a local variable of its own: what it raised would hold this frame, and the frame what it raised.
+    reading: list[Future[list[Part]]] = []
     try:
-        at, ahead = offset, FRAME_BYTES
+        at, ahead = offset, FIRST_BYTES
         parts = source.fetch(source.plan(at, most=ahead, until=stop)) if at < stop else []
         while parts:
             end = parts[-1].start + len(parts[-1].data)
             if end < stop:
                 ahead = min(RUN_BYTES, 2 * ahead)
-                reading = executor.submit(source.fetch, source.plan(end, most=ahead, until=stop))
+                reading.append(executor.submit(source.fetch, source.plan(end, most=ahead, until=stop)))
             for part in parts:
                 last = min(stop - part.start, len(part.data))
                 for begin in range(at - part.start, last, FRAME_BYTES):
                     yield bytes(part.data[begin : min(begin + FRAME_BYTES, last)])
                 at = part.start + last
-            if reading is None:
+            if not reading:
                 return
-            parts, reading = reading.result(), None
+            parts = reading.pop().result()
     finally:
         _close_after(reading, source.close)
 
 
-def _close_after(reading: Future[list[Part]] | None, close: Callable[[], None]) -> None:
+def _close_after(reading: Sequence[Future[list[Part]]], close: Callable[[], None]) -> None:
     """Calls `close` as soon as nobody reads any more, without waiting for it."""
-    if reading is None or reading.cancel():
+    if all(future.cancel() for future in reading):
         close()
     else:
-        reading.add_done_callback(lambda _: close())
+        reading[0].add_done_callback(lambda _: close())
 
 
 def _size(size: SupportsIndex | None) -> int | None:

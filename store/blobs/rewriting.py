@@ -1,22 +1,25 @@
-"""Packs of which little is used still: what is used moves to a new pack, and the old one goes after the grace time."""
+"""Packs of which little is used still, and small ones that are many: what is used moves to a new pack, and the old ones
+go after the grace time."""
 
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import xxhash
 import zstandard
 
 from store.blobs.lease import Lease
 from store.blobs.models import AS_IT_IS, LIVE, ZSTD, Chunk, Pack
-from store.blobs.packs import PackMissing, PackStore, Place
+from store.blobs.packs import PackMissing, PackReader, PackSink, PackStore, Place
 from store.blobs.unused import PackUse
 from store.blobs.verifying import LIVE_CHUNKS, PackedChunk, mark_damaged, stored_bytes_of
+from store.crashpoints import crashpoint
 from store.database import Database, Statement, Transaction, hole
-from store.errors import BlobsDown
+from store.errors import BlobsDown, CollectorBusy
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +27,11 @@ WORTH_IT: Final = 0.95
 """Compressed bytes are kept when they are at most this share of the plain ones."""
 
 _LEVEL: Final = 3
+_FIRST_BYTES: Final = 2 * 2**20  # what the first answer of a bucket brings of a small pack
 _LONG_ROWS: Final = 2_000
+
+MOST_UNREADABLE: Final = 3
+"""After so many packs that cannot be read, the place of the packs is taken to be down."""
 
 
 class _Moved(NamedTuple):
@@ -74,88 +81,157 @@ _MOVE: Final = Statement(
 )
 
 
-def rewrite_pack(database: Database, packs: PackStore, lease: Lease, pack: PackUse) -> bool:
-    """Moves the live chunks of the pack to a new one, compressed where that saves over a twentieth; whether it did.
+def rewrite_packs(database: Database, packs: PackStore, lease: Lease, sources: Sequence[PackUse]) -> int:
+    """Moves the live chunks of the packs, all of one organization, to a new one (or as many as it takes), compressed
+    where that saves over a twentieth; out of how many packs something moved.
 
-    Each is verified first; one that is damaged stays where it is and counts as missing from then on, so that its next
-    upload stores it anew. Readers under way find the old pack until its grace time has passed.
-    Raises CollectorBusy, StorageFull, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown.
+    Each chunk is verified first; one that is damaged stays where it is and counts as missing from then on, so that its
+    next upload stores it anew. A pack that cannot be read stays as it is. Readers under way find the old packs until
+    their grace time has passed. Raises CollectorBusy, StorageFull, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown.
     """
-    chunks = database.rows(LIVE_CHUNKS, pack_id=pack.id)
-    moved: list[_Moved] = []
-    damaged: list[PackedChunk] = []
-    known: set[bytes] = set()
-    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-    with ExitStack() as stack:
+    with packs.sink() as sink:
+        copy = _Copy(database, packs, lease, sink, sources[0].organization_id)
+        unreadable = 0
+        for source in sources:
+            try:
+                copy.take(source)
+            except PackMissing:
+                log.error("a pack is gone", extra={"fields": {"pack_id": source.id.hex()}})
+            except _Unreadable as error:
+                log.warning("a pack cannot be read now", extra={"fields": {"pack_id": source.id.hex()}})
+                unreadable += 1
+                if unreadable == MOST_UNREADABLE or len(sources) == 1:
+                    raise BlobsDown from error
+        return copy.switch()
+
+
+class _Unreadable(Exception):
+    """The pack that is being copied cannot be read; the new one can still be written."""
+
+
+class _Copy:
+    """Chunks of several packs, copied behind one another; `switch` makes their rows say so."""
+
+    def __init__(
+        self, database: Database, packs: PackStore, lease: Lease, sink: PackSink, organization_id: bytes
+    ) -> None:
+        self._database, self._packs, self._lease, self._sink = database, packs, lease, sink
+        self._organization_id = organization_id
+        self._announced: set[bytes] = set()
+        self._moved: dict[bytes, list[_Moved]] = {}
+        self._damaged: dict[bytes, list[PackedChunk]] = {}
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
+
+    def take(self, source: PackUse) -> None:
+        """Copies what is live and sound of the pack: all, or nothing that counts. Raises PackMissing, _Unreadable."""
+        moved: list[_Moved] = []
+        damaged: list[PackedChunk] = []
+        chunks = self._database.rows(LIVE_CHUNKS, pack_id=source.id)
+        with self._opened(source, chunks) as reader:
+            for chunk in chunks:
+                data = _read(reader, chunk)
+                if data is None:
+                    damaged.append(chunk)
+                else:
+                    moved.append(self._written(chunk, data))
+                self._lease.keep()
+        if moved:
+            self._moved[source.id] = moved
+        if damaged:
+            self._damaged[source.id] = damaged
+            fields = {"pack_id": source.id.hex(), "count": len(damaged)}
+            log.error("damaged chunks", extra={"fields": fields})
+
+    def switch(self) -> int:
+        """Makes the copies durable, and in one transaction theirs; out of how many packs something moved."""
+        if self._moved or self._damaged:
+            crashpoint("rewrite.written")
+            grown = self._sink.sync() if self._moved else ()
+            crashpoint("rewrite.synced")
+            switch = partial(
+                _switch,
+                lease=self._lease,
+                sizes={each.id: each.size_bytes for each in grown},
+                moved=self._moved,
+                damaged=self._damaged,
+            )
+            try:
+                self._database.write(switch, long=sum(map(len, self._moved.values())) > _LONG_ROWS)
+            except (CollectorBusy, BlobsDown):
+                # Nothing was switched, and whoever took over may have forgotten the rows of these packs already.
+                for each in grown:
+                    with suppress(BlobsDown):
+                        self._packs.remove(each.id)
+                raise
+            crashpoint("rewrite.switched")
+        return len(self._moved)
+
+    def _opened(self, source: PackUse, chunks: Sequence[PackedChunk]) -> PackReader:
+        first = (chunks[0].pack_offset, min(source.live_bytes, _FIRST_BYTES)) if chunks else (0, 0)
         try:
-            reader = stack.enter_context(packs.open(pack.id))
-        except PackMissing:
-            log.error("a pack is gone", extra={"fields": {"pack_id": pack.id.hex()}})
-            return False
-        sink = stack.enter_context(packs.sink())
-        for chunk in chunks:
-            data = stored_bytes_of(reader, chunk)
-            if data is None:
-                damaged.append(chunk)
-                continue
-            encoding = chunk.encoding
-            if encoding == AS_IT_IS:
-                packed = compressor.compress(data)
-                if len(packed) <= len(data) * WORTH_IT:
-                    data, encoding = packed, ZSTD
-            place = sink.write(data)
-            if place.pack_id not in known:
-                # The row is first, so that the next collector finds what a kill leaves behind here.
-                database.write(partial(_announce, lease=lease, pack_id=place.pack_id, of=pack))
-                known.add(place.pack_id)
-            moved.append(_Moved(chunk, place, len(data), encoding, xxhash.xxh3_64_digest(data)))
-            lease.keep()
-        grown = sink.sync() if moved else ()
-        sizes = {each.id: each.size_bytes for each in grown}
-        database.write(
-            partial(_switch, lease=lease, pack=pack, sizes=sizes, moved=moved, damaged=damaged),
-            long=len(moved) > _LONG_ROWS,
-        )
-    if damaged:
-        log.error("damaged chunks", extra={"fields": {"pack_id": pack.id.hex(), "count": len(damaged)}})
-    return bool(moved)
+            return self._packs.open(source.id, first=first)
+        except BlobsDown as error:
+            raise _Unreadable from error
+
+    def _written(self, chunk: PackedChunk, data: bytes) -> _Moved:
+        encoding = chunk.encoding
+        if encoding == AS_IT_IS:
+            packed = self._compressor.compress(data)
+            if len(packed) <= len(data) * WORTH_IT:
+                data, encoding = packed, ZSTD
+        place = self._sink.write(data)
+        if place.pack_id not in self._announced:
+            # The row is first, so that the next collector finds what a kill leaves behind here.
+            self._database.write(
+                partial(_announce, lease=self._lease, pack_id=place.pack_id, organization_id=self._organization_id)
+            )
+            self._announced.add(place.pack_id)
+            crashpoint("rewrite.announced")
+        return _Moved(chunk, place, len(data), encoding, xxhash.xxh3_64_digest(data))
 
 
-def _announce(tx: Transaction, *, lease: Lease, pack_id: bytes, of: PackUse) -> None:
+def _read(reader: PackReader, chunk: PackedChunk) -> bytes | None:
+    try:
+        return stored_bytes_of(reader, chunk)
+    except BlobsDown as error:
+        raise _Unreadable from error
+
+
+def _announce(tx: Transaction, *, lease: Lease, pack_id: bytes, organization_id: bytes) -> None:
     lease.guard(tx)
-    tx.run(_INSERT_PACK, id=pack_id, organization_id=of.organization_id, size_bytes=0, create_time=tx.now)
+    tx.run(_INSERT_PACK, id=pack_id, organization_id=organization_id, size_bytes=0, create_time=tx.now)
 
 
 def _switch(
     tx: Transaction,
     *,
     lease: Lease,
-    pack: PackUse,
-    sizes: dict[bytes, int],
-    moved: list[_Moved],
-    damaged: list[PackedChunk],
+    sizes: Mapping[bytes, int],
+    moved: Mapping[bytes, Sequence[_Moved]],
+    damaged: Mapping[bytes, Sequence[PackedChunk]],
 ) -> None:
     lease.guard(tx)
     for pack_id, size_bytes in sorted(sizes.items()):
         if not tx.run(_GROW_PACK, id=pack_id, size_bytes=size_bytes, touched_at=tx.now):
             raise BlobsDown  # a collector that took over has removed it; nothing was switched
-    moves = sorted(
-        (
-            {
-                "organization_id": chunk.organization_id,
-                "sha256": chunk.sha256,
-                "old_pack_id": pack.id,
-                "old_offset": chunk.pack_offset,
-                "pack_id": place.pack_id,
-                "pack_offset": place.offset,
-                "stored_bytes": stored_bytes,
-                "encoding": encoding,
-                "checksum": checksum,
-            }
-            for chunk, place, stored_bytes, encoding, checksum in moved
-        ),
-        key=lambda each: (each["organization_id"], each["sha256"]),
-    )
-    tx.run_many(_MOVE, moves)
-    mark_damaged(tx, pack.id, damaged)
-    tx.run(_TOUCH_PACK, id=pack.id, touched_at=tx.now)
+    moves: list[dict[str, Any]] = [
+        {
+            "organization_id": chunk.organization_id,
+            "sha256": chunk.sha256,
+            "old_pack_id": source_id,
+            "old_offset": chunk.pack_offset,
+            "pack_id": place.pack_id,
+            "pack_offset": place.offset,
+            "stored_bytes": stored_bytes,
+            "encoding": encoding,
+            "checksum": checksum,
+        }
+        for source_id, chunks in moved.items()
+        for chunk, place, stored_bytes, encoding, checksum in chunks
+    ]
+    tx.run_many(_MOVE, sorted(moves, key=lambda each: (each["organization_id"], each["sha256"])))
+    for source_id in sorted(damaged):
+        mark_damaged(tx, source_id, damaged[source_id])
+    for source_id in sorted(moved.keys() | damaged.keys()):
+        tx.run(_TOUCH_PACK, id=source_id, touched_at=tx.now)
+    crashpoint("rewrite.in_rows")

@@ -12,13 +12,10 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from typing import Final
 
-import xxhash
-
 from store.blobs.keeping import ChunkPlace, live_chunks
-from store.blobs.models import AS_IT_IS, ZSTD
 from store.blobs.packs import PackMissing, PackStore
+from store.blobs.stored import NotSound, check_stored, unpacked
 from store.blobs.verifying import PackedChunk, mark_damaged, stored_bytes_of
-from store.blobs.zstd import FrameRefused, Unpacker
 from store.database import Database
 
 log = logging.getLogger(__name__)
@@ -53,8 +50,9 @@ class RunReader:
                     ahead.append((run, self._executor.submit(self._fetch, run)))
                 if not ahead:
                     return
-                run, reading = ahead.popleft()
-                for place, data in zip(run, reading.result(), strict=True):
+                run = ahead[0][0]
+                # In no local variable: what it raised would hold this frame, and the frame what it raised.
+                for place, data in zip(run, ahead.popleft()[1].result(), strict=True):
                     yield self._read_anew(place) if data is None else data
         finally:
             for _, reading in ahead:
@@ -69,12 +67,10 @@ class RunReader:
                 data = memoryview(pack.read(start, length))
         except PackMissing:
             return [None] * len(run)
-        unpacker = Unpacker()
         found: list[Plain | None] = []
         for place in run:
             stored = data[place.pack_offset - start :][: place.stored_bytes]
-            sound = len(stored) == place.stored_bytes and xxhash.xxh3_64_digest(stored) == place.checksum
-            found.append(_plain(unpacker, stored, place) if sound else None)
+            found.append(_plain(stored, place))
         return found
 
     def _read_anew(self, place: ChunkPlace) -> Plain | None:
@@ -96,7 +92,7 @@ class RunReader:
                 stored = stored_bytes_of(pack, chunk)
         except PackMissing:
             stored = None
-        plain = None if stored is None else _plain(Unpacker(), memoryview(stored), found)
+        plain = None if stored is None else _plain(memoryview(stored), found)
         if plain is None:
             log.error("stored bytes are damaged", extra={"fields": {"sha256": found.sha256.hex()}})
             self._database.write(lambda tx: mark_damaged(tx, found.pack_id, [chunk]))
@@ -122,10 +118,9 @@ def _neighbours(place: ChunkPlace, following: ChunkPlace) -> bool:
     return place.pack_id == following.pack_id and place.pack_offset + place.stored_bytes == following.pack_offset
 
 
-def _plain(unpacker: Unpacker, stored: memoryview, place: ChunkPlace) -> Plain | None:
-    if place.encoding == AS_IT_IS:
-        return stored
+def _plain(stored: memoryview, place: ChunkPlace) -> Plain | None:
     try:
-        return unpacker.unpacked(bytes(stored), place.size_bytes) if place.encoding == ZSTD else None
-    except FrameRefused:
+        check_stored(stored, place)
+        return unpacked(stored, place)
+    except NotSound:
         return None

@@ -36,8 +36,7 @@ MARKER: Final = "registry"
 
 OBJECT_BYTES: Final = 8 * 2**20
 """A pack takes no further chunk once it has so many bytes: large enough for the price and the latency of a request,
-small enough that a stream holds two of them in memory (one on its way, one being filled)."""
-
+small enough to lie in memory for each stream that fills one."""
 
 FIRST_BYTES: Final = 256 * 2**10
 """What is asked for of a pack when nobody says what will be read first: most begin at its beginning."""
@@ -79,6 +78,16 @@ class S3Packs(PackStore):
         """True: a failed request says nothing about the next one."""
         return True
 
+    @property
+    def full_bytes(self) -> int:
+        """Objects are smaller than files."""
+        return OBJECT_BYTES
+
+    @property
+    def sync_ends_packs(self) -> bool:
+        """True: an object is stored whole, and takes no more then."""
+        return True
+
     def sink(self, *, pack_bytes: int = PACK_BYTES) -> PackSink:
         """Objects of OBJECT_BYTES, or of `pack_bytes` where that is less."""
         return S3Sink(self, min(pack_bytes, OBJECT_BYTES))
@@ -113,8 +122,11 @@ class S3Packs(PackStore):
         """Waits for what is on its way."""
         self.executor.shutdown()
 
-    def put(self, pack_id: bytes, content: memoryview) -> None:
-        """Stores a pack, whole or not at all. Raises StorageFull, BlobsDown: it may be there then, or come later."""
+    def put(self, pack_id: bytes, content: Sequence[memoryview]) -> None:
+        """Stores a pack, whole or not at all; its parts are not copied.
+
+        Raises StorageFull, BlobsDown: it may be there then, or come later.
+        """
         try:
             self._client.ask(
                 lambda store: obstore.put(store, key_of(pack_id), content, use_multipart=False), "store a pack", pack_id

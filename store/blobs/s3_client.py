@@ -77,7 +77,7 @@ class S3Client:
     def ask(self, call: Callable[[S3Store], R], what: str, pack_id: bytes | None = None) -> R:
         """What the service answers; with fresh credentials, once, when it does not take those it got.
 
-        Raises FileNotFoundError, StorageFull, ReadOnly, BlobsDown. Neither their texts nor the log tell what the
+        Raises FileNotFoundError, StorageFull, BlobsDown. Neither their texts nor the log tell what the
         service said, which may quote what was signed; only its status and its word for the error.
         """
         store = self._store

@@ -11,9 +11,11 @@ and whether an object is whole without them.
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 import xxhash
+
+from store.blobs.packs import IndexDamaged, Indexed
 
 MAGIC: Final = b"rrpack1\n"
 
@@ -21,18 +23,6 @@ _ENTRY: Final = struct.Struct(">I8s")
 _END: Final = struct.Struct(">I8s8s")
 
 INDEX_END_BYTES: Final = _END.size
-
-
-class Indexed(NamedTuple):
-    """A chunk of a pack: where its stored bytes lie, and their checksum."""
-
-    offset: int
-    stored_bytes: int
-    checksum: bytes
-
-
-class IndexDamaged(Exception):
-    """The object does not end in an index, or not in the one that was written."""
 
 
 class IndexWriter:
@@ -52,22 +42,19 @@ class IndexWriter:
         return bytes(self._entries) + _END.pack(self._count, xxhash.xxh3_64_digest(self._entries), MAGIC)
 
 
-def read_index(pack: bytes | memoryview) -> tuple[Indexed, ...]:
-    """The chunks of a whole pack. Raises IndexDamaged; the chunks themselves are not verified."""
-    pack = memoryview(pack)
-    if len(pack) < _END.size:
+def read_index(index: bytes | memoryview, chunk_bytes: int) -> tuple[Indexed, ...]:
+    """The chunks of a pack, from all that follows its `chunk_bytes`. Raises IndexDamaged."""
+    index = memoryview(index)
+    if len(index) < _END.size:
         raise IndexDamaged
-    count, checksum, magic = _END.unpack(pack[-_END.size :])
-    start = len(pack) - _END.size - count * _ENTRY.size
-    if magic != MAGIC or start < 0:
-        raise IndexDamaged
-    entries = pack[start : len(pack) - _END.size]
-    if xxhash.xxh3_64_digest(entries) != checksum:
+    count, checksum, magic = _END.unpack(index[-_END.size :])
+    entries = index[: -_END.size]
+    if magic != MAGIC or len(entries) != count * _ENTRY.size or xxhash.xxh3_64_digest(entries) != checksum:
         raise IndexDamaged
     found, offset = [], 0
     for length, of_chunk in _ENTRY.iter_unpack(entries):
         found.append(Indexed(offset, length, of_chunk))
         offset += length
-    if offset != start:
+    if offset != chunk_bytes:
         raise IndexDamaged
     return tuple(found)

@@ -17,10 +17,10 @@ import peewee
 import xxhash
 
 from store.blobs.contents import ContentRow
-from store.blobs.models import AS_IT_IS, LIVE, ZSTD, Chunk, Content, ContentChunk
+from store.blobs.models import AS_IT_IS, LIVE, Chunk, Content, ContentChunk
 from store.blobs.packs import PackMissing, PackReader, PackStore
+from store.blobs.stored import NotSound, check_stored, unpacked
 from store.blobs.verifying import PackedChunk, mark_damaged
-from store.blobs.zstd import FrameRefused, Unpacker
 from store.database import CountField, Database, Query, hole
 from store.errors import ChunkLost, RegistryError
 
@@ -216,8 +216,10 @@ class ChunkSource:
         data = memoryview(pack.read(start, last.pack_offset + last.stored_bytes - start))
         for span in run:
             stored = data[span.pack_offset - start :][: span.stored_bytes]
-            if len(stored) != span.stored_bytes or xxhash.xxh3_64_digest(stored) != span.checksum:
-                raise _Damaged(span, "its bytes are damaged")
+            try:
+                check_stored(stored, span)
+            except NotSound as problem:
+                raise _Damaged(span, f"the chunk {problem}") from None
         if all(span.encoding == AS_IT_IS and span.stored_bytes == span.size_bytes for span in run):
             return [Part(first.start_offset, data)]
         return [
@@ -310,17 +312,10 @@ def _neighbours(span: Span, following: Span) -> bool:
 
 
 def _decoded(span: Span, stored: memoryview) -> memoryview:
-    data: bytes | memoryview = stored
-    if span.encoding == ZSTD:
-        try:
-            data = Unpacker().unpacked(bytes(stored), span.size_bytes)
-        except FrameRefused:
-            raise _Damaged(span, "its bytes cannot be unpacked") from None
-    elif span.encoding != AS_IT_IS:
-        raise _Damaged(span, "its encoding is unknown")
-    if len(data) != span.size_bytes:
-        raise _Damaged(span, "its bytes are fewer or more than its row says")
-    return memoryview(data)
+    try:
+        return memoryview(unpacked(stored, span))
+    except NotSound as problem:
+        raise _Damaged(span, f"the chunk {problem}") from None
 
 
 def _lost(sha256: bytes, what: str) -> ChunkLost:

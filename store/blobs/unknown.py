@@ -4,16 +4,33 @@ and its rows, or what is newer than a database that was restored from a backup."
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from store.blobs.models import Pack
+from store.blobs.lease import Lease
+from store.blobs.models import DELETING, Pack
 from store.blobs.packs import PackStore, StoredPack
-from store.database import Database, Query, hole, query_shape
+from store.crashpoints import crashpoint
+from store.database import Database, Query, Statement, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
 
 _AT_ONCE: Final = 500
+_NOBODY: Final = b"\0" * 16
 _KNOWN: Final = Query(Pack.select(Pack.id).where(Pack.id == hole(Pack.id)))
+
+_BURY: Final = Statement(
+    Pack.insert(
+        {
+            Pack.id: hole(Pack.id),
+            Pack.organization_id: _NOBODY,
+            Pack.size_bytes: hole(Pack.size_bytes),
+            Pack.state: DELETING,
+            Pack.create_time: hole(Pack.create_time),
+            Pack.touched_at: hole(Pack.create_time),
+        }
+    ).on_conflict(action="nothing", conflict_target=[Pack.id])
+)
 
 
 @query_shape
@@ -35,3 +52,22 @@ def unknown_packs(database: Database, packs: PackStore, cutoff: int) -> Iterator
             # Asked once more by its key: its row may have come while the list was read.
             if stored.id not in known and stored.modify_time <= cutoff and database.row(_KNOWN, id=stored.id) is None:
                 yield stored
+
+
+def remove_unknown(database: Database, packs: PackStore, lease: Lease, stored: StoredPack) -> bool:
+    """Removes a pack that no row knows; False when one does meanwhile.
+
+    First it gets a row that says so, which a later pass of the collector forgets: when a pack was last written is told
+    by the clock of the place where it lies, and a stream that is about to write its rows is refused by this one,
+    however wrong that clock is. Raises CollectorBusy; BlobsDown: a later pass removes it then.
+    """
+    buried: bool = database.write(partial(_bury, lease=lease, stored=stored))
+    if buried:
+        crashpoint("collect.unknown_pack_buried")
+        packs.remove(stored.id)
+    return buried
+
+
+def _bury(tx: Transaction, *, lease: Lease, stored: StoredPack) -> bool:
+    lease.guard(tx)
+    return tx.run(_BURY, id=stored.id, size_bytes=stored.size_bytes, create_time=tx.now) == 1

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import peewee
 
 from store.blobs.models import LIVE, Chunk, Content, ContentChunk, Pack
+from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.files.models import ReleaseFile
@@ -309,6 +310,7 @@ def remove_contents(tx: Transaction, ids: Sequence[bytes], cutoff: int) -> tuple
         for gone in batches([row[0] for row in rows]):
             for statement in _delete_contents(len(gone)):
                 tx.run(statement, **filled(gone))
+                crashpoint("collect.contents_out_of_rows")
         count += len(rows)
         inline += sum(row[1] for row in rows)
     return count, inline
@@ -321,6 +323,7 @@ def remove_chunks(tx: Transaction, keys: Sequence[tuple[bytes, bytes]], cutoff: 
         for batch in batches([sha256 for _, sha256 in group]):
             # Whoever refers to a chunk changes its row first, and finds it gone once this transaction has ended.
             tx.lock(_lock_chunks(len(batch)), organization_id=organization_id, **filled(batch))
+            crashpoint("collect.chunks_locked")
             count += tx.run(_delete_chunks(len(batch)), organization_id=organization_id, cutoff=cutoff, **filled(batch))
     return count
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
-import xxhash
-
-from store.blobs.models import AS_IT_IS, DAMAGED, LIVE, ZSTD, Chunk
+from store.blobs.models import DAMAGED, LIVE, Chunk
 from store.blobs.packs import PackReader
-from store.blobs.zstd import FrameRefused, Unpacker
+from store.blobs.stored import NotSound, check_stored, unpacked
 from store.database import Query, Statement, Transaction, hole
 
 
@@ -64,7 +63,8 @@ def stored_bytes_of(reader: PackReader, chunk: PackedChunk) -> bytes | None:
     """The stored bytes, None when they are not those that were stored. Storage that is wrong is asked once more."""
     for _ in range(2):
         data = reader.read(chunk.pack_offset, chunk.stored_bytes)
-        if len(data) == chunk.stored_bytes and xxhash.xxh3_64_digest(data) == chunk.checksum:
+        with suppress(NotSound):
+            check_stored(data, chunk)
             return data
     return None
 
@@ -109,20 +109,11 @@ def mark_damaged(tx: Transaction, pack_id: bytes, chunks: Iterable[PackedChunk])
 
 
 def _problem(stored: bytes, chunk: PackedChunk) -> str | None:
-    if len(stored) != chunk.stored_bytes:
-        return "ends early"
-    if xxhash.xxh3_64_digest(stored) != chunk.checksum:
-        return "does not have its checksum"
-    data = stored
-    if chunk.encoding == ZSTD:
-        try:
-            data = Unpacker().unpacked(stored, chunk.size_bytes)
-        except FrameRefused:
-            return "cannot be unpacked"
-    elif chunk.encoding != AS_IT_IS:
-        return "has an encoding that this version does not know"
-    if len(data) != chunk.size_bytes:
-        return "has another size"
+    try:
+        check_stored(stored, chunk)
+        data = unpacked(stored, chunk)
+    except NotSound as problem:
+        return str(problem)
     if hashlib.sha256(data).digest() != chunk.sha256:
         return "does not have its SHA-256"
     return None

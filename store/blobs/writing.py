@@ -30,6 +30,14 @@ GROUP_BYTES: Final = 32 * 2**20
 GROUP_SECONDS: Final = 1.0
 """A group of chunks is complete when it has so many bytes, or when its first chunk came so long ago."""
 
+RARE_SECONDS: Final = 15.0
+RARE_GROUPS: Final = 8
+"""Where a sync ends the pack, a group is complete when the pack is full. A slow stream has so long to fill it, and one
+of which little is new so many times the bytes: half a MiB a second still makes objects of the full size."""
+
+SMALL_BLOCK_BYTES: Final = 2**20
+"""What blocks have where a pack lies in memory until it is stored: three of them come in meanwhile."""
+
 Known = Callable[[Sequence[bytes]], Mapping[bytes, ChunkPlace]]
 """Those of some digests that are live chunks of the organization, and where they are."""
 
@@ -57,8 +65,9 @@ class ContentWriter(Stages[list[_Chunk]]):
     on a thread of the writer's; what it raises comes out of the next `write` or `finish`. Without, all chunks are in
     what `finish` answers.
 
-    Memory: 4 blocks of 3 MiB and a pack's stage of 1 MiB, and some 300 bytes for each chunk of a group. At most as many
-    writers get beyond 16 KiB at once as `slots` lets in.
+    Memory: 3 blocks of 2.5 MiB, of which some stays untouched, and a pack's stage of 1 MiB, or an object of 9 MiB; and
+    some 300 bytes for each chunk of a group. At most as many writers get beyond 16 KiB at once as
+    `slots` lets in.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class ContentWriter(Stages[list[_Chunk]]):
         self._readers: dict[bytes, PackReader] = {}
         self._group = Group()
         self._group_bytes = 0
+        self._written_bytes = 0  # of the group: those that were not there yet
         self._group_begun = 0.0
         self._new: set[bytes] = set()  # written in this group: no row tells of them yet
         self.size_bytes = 0 if beginning is None else beginning.size_bytes
@@ -141,10 +151,13 @@ class ContentWriter(Stages[list[_Chunk]]):
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()
+        self._commit = None  # it knows who holds this writer, in a circle that would keep both for a while
 
     def _start(self) -> Intake[list[_Chunk]]:
         self._slots.acquire()
         try:
+            if self._packs.sync_ends_packs:
+                return Intake(self._executor, self, block_bytes=SMALL_BLOCK_BYTES)
             return Intake(self._executor, self)
         except BaseException:  # the executor was shut down
             self._slots.release()
@@ -184,22 +197,29 @@ class ContentWriter(Stages[list[_Chunk]]):
             self._group.chunks.append(self._stored(chunk))
             self._stored_bytes += len(chunk.data)
             self._group_bytes += len(chunk.data)
-        if self._group_bytes >= GROUP_BYTES:
-            self._commit_group()
-        else:
-            wait = self.wait_seconds()
-            if wait is not None and wait <= 0:
+            if self._group_is_full:
                 self._commit_group()
+        wait = self.wait_seconds()
+        if wait is not None and wait <= 0:
+            self._commit_group()
 
     def wait_seconds(self) -> float | None:
         """Until the group has to be committed."""
         if self._commit is None or not self._group.chunks:
             return None
-        return self._group_begun + GROUP_SECONDS - time.monotonic()
+        seconds = max(GROUP_SECONDS, RARE_SECONDS) if self._packs.sync_ends_packs else GROUP_SECONDS
+        return self._group_begun + seconds - time.monotonic()
 
     def wait_is_over(self) -> None:
         """Commits the group."""
         self._commit_group()
+
+    @property
+    def _group_is_full(self) -> bool:
+        if not self._packs.sync_ends_packs:
+            return self._group_bytes >= GROUP_BYTES
+        full = min(GROUP_BYTES, self._pack_bytes, self._packs.full_bytes)
+        return self._written_bytes >= full or self._group_bytes >= GROUP_BYTES * RARE_GROUPS
 
     def _commit_group(self) -> None:
         if self._commit is None or not self._group.chunks:
@@ -208,7 +228,7 @@ class ContentWriter(Stages[list[_Chunk]]):
             self._group.packs = self._sink.sync()
         self._commit(self._group)
         self._group = Group()
-        self._group_bytes = 0
+        self._group_bytes = self._written_bytes = 0
         self._new.clear()
 
     def _stored(self, chunk: _Chunk) -> StoredChunk:
@@ -221,6 +241,7 @@ class ContentWriter(Stages[list[_Chunk]]):
             self._sink = self._packs.sink(pack_bytes=self._pack_bytes)
         place = self._sink.write(chunk.data)
         self._new.add(chunk.sha256)
+        self._written_bytes += size
         damaged = None if chunk.known is None else Place(chunk.known.pack_id, chunk.known.pack_offset)
         checksum = chunk.checksum or xxhash.xxh3_64_digest(chunk.data)
         return StoredChunk(start, chunk.sha256, size, place, checksum, size, AS_IT_IS, damaged)

@@ -27,14 +27,14 @@ class Unpacker:
     def __init__(self) -> None:
         self._zstd = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
 
-    def unpacked(self, frame: bytes, size_bytes: int) -> bytes:
+    def unpacked(self, frame: bytes | memoryview, size_bytes: int) -> bytes:
         """What is in the frame, `size_bytes` of them: the caller knows that so many are not too many.
 
         Takes exactly one frame that declares its size, has a window of at most 8 MiB and needs no dictionary. Raises
         FrameRefused.
         """
         # Frames to be skipped have other magic numbers, and no content.
-        if not frame.startswith(_MAGIC):
+        if frame[: len(_MAGIC)] != _MAGIC:
             raise FrameRefused("are no zstd frame")
         try:
             header = zstandard.get_frame_parameters(frame)

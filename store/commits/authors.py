@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from store.commits.models import CommitAuthor
-from store.database import Query, Reader, Statement, Transaction, hole, new_id, query_shape
+from store.database import Query, Reader, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import batches, filled, holes
 
 _INSERT = Statement(
     CommitAuthor.insert(
-        {
-            CommitAuthor.id: hole(CommitAuthor.id),
-            CommitAuthor.organization_id: hole(CommitAuthor.organization_id),
-            CommitAuthor.email: hole(CommitAuthor.email),
-            CommitAuthor.display_name: hole(CommitAuthor.display_name, nullable=True),
-        }
+        holes_for(CommitAuthor.id, CommitAuthor.organization_id, CommitAuthor.email, CommitAuthor.display_name)
     ).on_conflict(action="nothing", conflict_target=[CommitAuthor.organization_id, CommitAuthor.email])
 )
 _RENAME = Statement(

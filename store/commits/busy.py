@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from store.commits.turns import TurnNotGot, Turns
 from store.errors import CommitsBusy, LockTimeout
-from store.organizations.lookup import OrganizationRow
+from store.organizations.rows import OrganizationRow
 
 MAX_WAIT_SECONDS = 10.0
 """How long a call waits at most."""

@@ -9,7 +9,7 @@ from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead
 from store.commits.prepare import PreparedCommits
 from store.commits.repositories import lock_repositories
 from store.commits.writing import WrittenCommit, write_commits
-from store.database import Query, Statement, Transaction, hole
+from store.database import Query, Statement, Transaction, hole, holes_for
 from store.releases.models import Release, ReleaseProject
 
 _LIST = Query(
@@ -19,13 +19,7 @@ _LIST = Query(
 )
 _CLEAR_LIST = Statement(ReleaseCommit.delete().where(ReleaseCommit.release_id == hole(ReleaseCommit.release_id)))
 _INSERT_POSITION = Statement(
-    ReleaseCommit.insert(
-        {
-            ReleaseCommit.release_id: hole(ReleaseCommit.release_id),
-            ReleaseCommit.position: hole(ReleaseCommit.position),
-            ReleaseCommit.commit_id: hole(ReleaseCommit.commit_id),
-        }
-    )
+    ReleaseCommit.insert(holes_for(ReleaseCommit.release_id, ReleaseCommit.position, ReleaseCommit.commit_id))
 )
 _HEADS = Query(
     ReleaseHead.select(ReleaseHead.repository_id, ReleaseHead.commit_id).where(
@@ -39,13 +33,7 @@ _DELETE_HEAD = Statement(
     )
 )
 _INSERT_HEAD = Statement(
-    ReleaseHead.insert(
-        {
-            ReleaseHead.release_id: hole(ReleaseHead.release_id),
-            ReleaseHead.repository_id: hole(ReleaseHead.repository_id),
-            ReleaseHead.commit_id: hole(ReleaseHead.commit_id),
-        }
-    )
+    ReleaseHead.insert(holes_for(ReleaseHead.release_id, ReleaseHead.repository_id, ReleaseHead.commit_id))
 )
 _AUTHORS = Query(
     ReleaseAuthor.select(ReleaseAuthor.email, ReleaseAuthor.author_id).where(
@@ -59,22 +47,12 @@ _DELETE_AUTHOR = Statement(
     )
 )
 _INSERT_AUTHOR = Statement(
-    ReleaseAuthor.insert(
-        {
-            ReleaseAuthor.release_id: hole(ReleaseAuthor.release_id),
-            ReleaseAuthor.email: hole(ReleaseAuthor.email),
-            ReleaseAuthor.author_id: hole(ReleaseAuthor.author_id),
-        }
-    )
+    ReleaseAuthor.insert(holes_for(ReleaseAuthor.release_id, ReleaseAuthor.email, ReleaseAuthor.author_id))
 )
 _COUNT = Statement(
-    Release.update(
-        {
-            Release.commit_count: hole(Release.commit_count),
-            Release.author_count: hole(Release.author_count),
-            Release.last_commit_id: hole(Release.last_commit_id, nullable=True),
-        }
-    ).where(Release.id == hole(Release.id))
+    Release.update(holes_for(Release.commit_count, Release.author_count, Release.last_commit_id)).where(
+        Release.id == hole(Release.id)
+    )
 )
 _COUNT_IN_PROJECTS = Statement(
     ReleaseProject.update({ReleaseProject.commit_count: hole(ReleaseProject.commit_count)}).where(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from store.database import Query, Statement, Transaction, hole, new_id, query_shape
+from store.database import Query, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import batches, filled, holes
 from store.organizations.models import Repository
 from store.organizations.repositories import RepositoryState
@@ -12,9 +12,7 @@ from store.organizations.repositories import RepositoryState
 _INSERT = Statement(
     Repository.insert(
         {
-            Repository.id: hole(Repository.id),
-            Repository.organization_id: hole(Repository.organization_id),
-            Repository.display_name: hole(Repository.display_name),
+            **holes_for(Repository.id, Repository.organization_id, Repository.display_name),
             Repository.active_name: hole(Repository.display_name),
             Repository.url: "",
             Repository.provider: "",

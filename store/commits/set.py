@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from store.access import Access
-from store.activity.record import record_activities
 from store.commits.busy import turn_to_set
 from store.commits.drafts import CommitDraft
 from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
 from store.commits.replace import replace_commits
 from store.database import PLAIN, Database, Terms, Transaction
-from store.database.terms import M
+from store.database.terms import M, R
 from store.organizations.lookup import find_organization
+from store.releases.activities import record_of_release
 from store.releases.details import ReleaseDetails, release_details
 from store.releases.lookup import current_release, writable_release
+from store.releases.rows import ReleaseRow
 
 MAX_COMMITS = 100_000
 """The most commits of one call, counted as sent."""
@@ -43,32 +44,38 @@ def set_commits(
     Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
     `CommitsBusy`.
     """
+
+    def change(tx: Transaction, prepared: PreparedCommits) -> ReleaseDetails:
+        release = writable_release(tx, access, organization_slug, version)
+        return put_commits(tx, access, release, prepared)
+
+    return set_in_turn(db, access, organization_slug, version, commits, change, terms=terms, wait_seconds=wait_seconds)
+
+
+def set_in_turn(
+    db: Database,
+    access: Access,
+    organization_slug: str,
+    version: str,
+    commits: Sequence[CommitDraft],
+    change: Callable[[Transaction, PreparedCommits], R],
+    *,
+    terms: Terms[R, M],
+    wait_seconds: float | None,
+) -> M:
+    """Write a change that sets the commits of a release, while no other call sets some of it or of its repositories.
+
+    Waits for those as `set_commits` does. Raises `OrganizationNotFound`, `CommitsBusy`, and what the change raises.
+    """
     # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
     organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
     prepared = prepare_commits(commits, fallback_repository=fallback_repository(organization.id))
     with turn_to_set(organization, version, prepared.repositories, wait_seconds=wait_seconds) as left_seconds:
-        return db.write(
-            lambda tx: _set(tx, access, organization.slug, version, prepared),
-            terms,
-            wait_seconds=left_seconds,
-            long=True,
-        )
+        return db.write(lambda tx: change(tx, prepared), terms, wait_seconds=left_seconds, long=True)
 
 
-def _set(
-    tx: Transaction, access: Access, organization_slug: str, version: str, prepared: PreparedCommits
-) -> ReleaseDetails:
-    release = writable_release(tx, access, organization_slug, version)
-    changed = replace_commits(tx, release.organization_id, release.id, prepared)
-    if changed:
-        record_activities(
-            tx,
-            access,
-            organization_id=release.organization_id,
-            project_ids=release.project_ids,
-            kind="commits_set",
-            subject=release.version,
-            data={"version": release.version, "commit_count": len(prepared.commits)},
-            happen_time=tx.now,
-        )
+def put_commits(tx: Transaction, access: Access, release: ReleaseRow, prepared: PreparedCommits) -> ReleaseDetails:
+    """Give the release, which is locked, these commits and no other; the release as it then is."""
+    if replace_commits(tx, release.organization_id, release.id, prepared):
+        record_of_release(tx, access, release, "commits_set", commit_count=len(prepared.commits))
     return release_details(tx, current_release(tx, release))

@@ -10,7 +10,7 @@ from peewee import fn
 
 from store.commits.models import Commit, CommitFile
 from store.commits.prepare import PreparedCommit
-from store.database import Query, Reader, Statement, Transaction, hole, new_id, query_shape
+from store.database import Query, Reader, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import SIZES, batches, filled, holes
 
 FILES_AT_ONCE = 20_000
@@ -57,7 +57,7 @@ _COLUMNS = (
     Commit.changed_file_count,
 )
 _NAMES = tuple(column.name for column in _COLUMNS)
-_INSERT = Statement(Commit.insert({column: hole(column, nullable=column.null) for column in _COLUMNS}))
+_INSERT = Statement(Commit.insert(holes_for(*_COLUMNS)))
 # What the call does not say (NULL) stays as it is.
 _UPDATE = Statement(
     Commit.update(
@@ -70,15 +70,7 @@ _UPDATE = Statement(
         }
     ).where(Commit.id == hole(Commit.id))
 )
-_INSERT_FILE = Statement(
-    CommitFile.insert(
-        {
-            CommitFile.commit_id: hole(CommitFile.commit_id),
-            CommitFile.path: hole(CommitFile.path),
-            CommitFile.change_type: hole(CommitFile.change_type),
-        }
-    )
-)
+_INSERT_FILE = Statement(CommitFile.insert(holes_for(CommitFile.commit_id, CommitFile.path, CommitFile.change_type)))
 
 
 @query_shape

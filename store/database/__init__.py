@@ -10,7 +10,7 @@ from store.database.failures import BadValue, CannotOpen, ConstraintViolated, Da
 from store.database.fields import BytesField, CountField, FlagField, IdField, JsonField, TextField, TimeField
 from store.database.ids import new_id
 from store.database.opening import open_database
-from store.database.query import Query, Statement, hole, query_shape
+from store.database.query import Query, Statement, hole, holes_for, query_shape
 from store.database.replays import AnsweredRequest, purge_expired
 from store.database.terms import PLAIN, Once, Terms
 
@@ -38,6 +38,7 @@ __all__ = [
     "TimeField",
     "Transaction",
     "hole",
+    "holes_for",
     "new_id",
     "open_database",
     "purge_expired",

@@ -152,9 +152,19 @@ class Transaction(Reader):
         FOR UPDATE on PostgreSQL; on SQLite there is one writer anyway. An operation locks its parent row first.
         Raises `LockTimeout` when another transaction holds the row for as long as the write may wait.
         """
-        compiled = query.compiled(self._dialect, locking=True)
+        compiled = query.compiled(self._dialect, locking="FOR UPDATE")
         rows: list[Row] = compiled.rows(self._run(self._read, compiled.sql, compiled.bind(params))[:1])
         return rows[0] if rows else None
+
+    def share(self, query: Query[Row], /, **params: Any) -> list[Row]:
+        """Like `rows`, and nobody deletes or locks those rows until this transaction ends; others may share them, too.
+
+        FOR KEY SHARE on PostgreSQL; on SQLite there is one writer anyway. A row that somebody deletes just now is
+        waited for, and left out. The query is sorted by key. Raises `LockTimeout` as `lock` does.
+        """
+        compiled = query.compiled(self._dialect, locking="FOR KEY SHARE")
+        rows: list[Row] = compiled.rows(self._run(self._read, compiled.sql, compiled.bind(params)))
+        return rows
 
     def after_commit(self, effect: Effect) -> None:
         """Do it once the transaction is durable; dropped when this attempt is rolled back or retried.
@@ -224,6 +234,13 @@ class Database(ABC):
         Raises `DatabaseBusy` (nothing changed), `LockTimeout`, `StorageFull`, `ReadOnly`, `DatabaseDown` (outcome
         unknown, unless the terms have a request id: then it is looked up), `RequestIdReused`.
         """
+
+    def now_us(self) -> int:
+        """The time by the clock that rows are written with, in microseconds since 1970-01-01 UTC.
+
+        Raises `DatabaseBusy`, `DatabaseDown` where the database itself is asked.
+        """
+        return self.clock.now_us()
 
     @abstractmethod
     def migrate(self) -> list[str]:

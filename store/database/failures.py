@@ -1,7 +1,7 @@
 """Faults of the database layer that no caller is told about: bugs, and reasons not to start.
 
 They are no `RegistryError`: the server answers INTERNAL with an id, and the text stays in the log. What a caller may
-see stands in `store/errors.py`.
+see stands in `store/errors`.
 """
 
 from __future__ import annotations

@@ -23,16 +23,16 @@ def open_database(
 
     `server_side_prepares=False` is for PostgreSQL behind a pooler in transaction mode. `wait_seconds` is how long
     reads and writes wait for their turn unless they say otherwise. `lock_wait_seconds` is how long to wait for another
-    process that has the SQLite file open. Raises `CannotOpen`, one line for the operator.
+    process that has the SQLite file open. Without a `clock` rows get this machine's time on SQLite, and on
+    PostgreSQL its server's, whatever those say that share it. Raises `CannotOpen`, one line for the operator.
     """
-    clock = clock or SystemClock()
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
         from store.database.sqlite import SqliteDatabase
 
         return SqliteDatabase(
             rest,
-            clock=clock,
+            clock=clock or SystemClock(),
             wait_seconds=wait_seconds,
             lock_wait_seconds=lock_wait_seconds,
             migrations_folder=migrations_folder,

@@ -16,12 +16,14 @@ from store.clock import Clock
 from store.database import migrations
 from store.database.engine import Database, Reader, Transaction, run_effects
 from store.database.failures import CannotOpen
+from store.database.postgres_clock import NOW, PostgresClock
 from store.database.postgres_errors import Remedy
 from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
 from store.database.postgres_transaction import PostgresReader, PostgresSession
 from store.database.postgres_write import LOSSES, PostgresWrite
 from store.database.query import Query, Row
 from store.database.terms import PLAIN, M, R, Terms
+from store.errors import Unavailable
 
 MIGRATION_LOCK = 0x52656C5265672D31  # any number that nobody else uses in this database
 
@@ -37,15 +39,19 @@ class PostgresDatabase(Database):
     engine = "postgresql"
 
     def __init__(
-        self, url: str, *, clock: Clock, wait_seconds: float, server_side_prepares: bool, migrations_folder: Path
+        self, url: str, *, clock: Clock | None, wait_seconds: float, server_side_prepares: bool, migrations_folder: Path
     ) -> None:
-        super().__init__(clock, wait_seconds=wait_seconds)
+        super().__init__(clock or PostgresClock(), wait_seconds=wait_seconds)
         self._migrations_folder = migrations_folder
         self._single_reads = server_side_prepares
         self._begin_read = _BEGIN_READ if server_side_prepares else _BEGIN_READ_LIMITED
         self._pid = os.getpid()
         self._pool = Pool(url, server_side_prepares=server_side_prepares)
         self._pool.check_server()
+        try:
+            self.now_us()
+        except Unavailable as error:
+            raise CannotOpen(str(error)) from error
 
     def read(self, fn: Callable[[Reader], R]) -> R:
         """See `Database.read`."""
@@ -86,6 +92,13 @@ class PostgresDatabase(Database):
         run_effects(write.effects)
         answer: M = value if write.stored else terms.reply(value)
         return answer
+
+    def now_us(self) -> int:
+        """See `Database.now_us`."""
+        if isinstance(self.clock, PostgresClock):
+            before = self.clock.steady_us()
+            self.clock.told(self._reading(lambda session: session.number(NOW)), before)
+        return self.clock.now_us()
 
     def migrate(self) -> list[str]:
         """See `Database.migrate`."""

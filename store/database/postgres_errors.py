@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -10,6 +11,8 @@ import psycopg
 
 from store.database.failures import BadValue, ConstraintViolated, DatabaseError
 from store.errors import DatabaseBusy, DatabaseDown, LockTimeout, ReadOnly, StorageFull
+
+log = logging.getLogger("store.database")
 
 # What executing a statement may raise: the server's and the driver's errors, and the driver's for values.
 RAISED = (psycopg.Error, OverflowError, TypeError, ValueError)
@@ -53,8 +56,15 @@ def failure_of(error: BaseException, *, connection_closed: bool) -> Failure:
     if state == "0A000" and "cached plan" in str(error):
         # A migration changed a table under a prepared statement.
         return Failure(DatabaseBusy(), Remedy.RECONNECT)
-    if connection_closed or state.startswith(("08", "57P")) or state == "25P03":
+    # The server names a state with every error. One without is the driver's own: it found the connection broken, though
+    # it may not call it closed yet.
+    broken = not state and type(error) in (psycopg.DatabaseError, psycopg.OperationalError)
+    if connection_closed or broken or state.startswith(("08", "57P")) or state == "25P03":
         return Failure(DatabaseDown(), Remedy.RECONNECT)
+    if state.startswith("58") or state in ("XX001", "XX002"):
+        # Its disk fails, or what is read of it makes no sense. The transaction is over; a failed commit is a panic.
+        log.error("the database cannot read or write: %s: %s", type(error).__name__, error)
+        return Failure(DatabaseDown(), Remedy.NONE)
     if state.startswith("23"):
         # Again, because a unique key or a foreign key is mostly a race: the second attempt sees the other's row and
         # decides differently. What is no race fails again and is reported.

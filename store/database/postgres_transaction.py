@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg import pq
+from psycopg.pq.abc import PGresult
 
 from store.database.dialect import POSTGRESQL
 from store.database.engine import Effect, Hook, Reader, Transaction
@@ -27,13 +28,11 @@ class PostgresSession:
 
     def command(self, text: bytes) -> str:
         """Execute commands without parameters in one round trip; what the last of them answered."""
-        try:
-            result = self.connection.pgconn.exec_(text)
-            if result.status not in _DONE:
-                raise psycopg.errors.error_from_result(result)
-        except RAISED as error:
-            raise self._failed(error) from error
-        return (result.command_status or b"").decode()
+        return (self._execute(text).command_status or b"").decode()
+
+    def number(self, text: bytes) -> int:
+        """Like `command`, where the last is a query for one whole number."""
+        return int(self._execute(text).get_value(0, 0) or b"")
 
     def read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement that is worth preparing."""
@@ -73,6 +72,15 @@ class PostgresSession:
         """Refuse further statements: the connection belongs to somebody else soon."""
         if self.failure is None:
             self.failure = failure_of(RuntimeError("the transaction is over"), connection_closed=False)
+
+    def _execute(self, text: bytes) -> PGresult:
+        try:
+            result = self.connection.pgconn.exec_(text)
+            if result.status not in _DONE:
+                raise psycopg.errors.error_from_result(result)
+        except RAISED as error:
+            raise self._failed(error) from error
+        return result
 
     def _go_on(self) -> None:
         # PostgreSQL refuses statements after an error; the first error says more than that refusal.

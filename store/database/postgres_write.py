@@ -10,6 +10,7 @@ from typing import Any, Generic
 from store.clock import Clock
 from store.database.engine import Effect, Hook, Transaction
 from store.database.failures import ConstraintViolated, DatabaseError
+from store.database.postgres_clock import NOW, PostgresClock
 from store.database.postgres_errors import Remedy
 from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
 from store.database.postgres_transaction import PostgresSession, PostgresTransaction
@@ -75,10 +76,15 @@ class PostgresWrite(Generic[R, M]):
         self._committing = self._ran = False
         wait_ms = max(1, int((self._deadline - time.monotonic()) * 1000))  # 0 would mean to wait for ever
         # SET LOCAL, and in one round trip with BEGIN: a pooler hands the session to somebody else after COMMIT.
-        session.command(
+        begin = (
             b"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = %d;"
             b" SET LOCAL idle_in_transaction_session_timeout = %d" % (wait_ms, self._statement_ms, IDLE_MS)
         )
+        if isinstance(self._clock, PostgresClock) and self._clock.is_due:
+            before = self._clock.steady_us()
+            self._clock.told(session.number(b"%b; %b" % (begin, NOW)), before)
+        else:
+            session.command(begin)
         transaction = PostgresTransaction(session, self._hooks, self._clock.now_us())
         value = self._work(transaction)
         if session.failure is not None:

@@ -22,7 +22,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat, starmap
 from operator import itemgetter
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import peewee
 
@@ -68,6 +68,15 @@ class Hole(peewee.Node):
 def hole(field: Any, name: str | None = None, *, nullable: bool = False) -> Any:
     """A parameter, converted as `field` converts; called like the field (a foreign key: like its id) unless named."""
     return Hole(field, name or getattr(field, "object_id_name", None) or field.name, nullable=nullable)
+
+
+def holes_for(*fields: Any) -> dict[Any, Any]:
+    """What sets each of the columns to a parameter called like it, which takes None where the column does."""
+    return {field: hole(field, nullable=field.null) for field in fields}
+
+
+Locking = Literal["FOR UPDATE", "FOR KEY SHARE"]
+"""Against all other changes of a row, or only against its being deleted or locked."""
 
 
 class BoundRows:
@@ -169,14 +178,14 @@ class Query(Generic[Row]):
     def __init__(self, select: Any, *, row: Callable[..., Any] | None = None) -> None:
         self._select = select
         self._row = row
-        self._compiled: dict[tuple[str, bool], Compiled] = {}
+        self._compiled: dict[tuple[str, Locking | None], Compiled] = {}
 
-    def compiled(self, dialect: Dialect, *, locking: bool = False) -> Compiled:
-        """This query in the dialect; `locking` adds FOR UPDATE where there is more than one writer."""
+    def compiled(self, dialect: Dialect, *, locking: Locking | None = None) -> Compiled:
+        """This query in the dialect; `locking` is added where there is more than one writer."""
         found = self._compiled.get((dialect.name, locking))
         if found is None:  # two threads may both compile it; the result is the same
-            locked = locking and dialect.name == "postgresql"  # Peewee refuses FOR UPDATE on SQLite
-            select = self._select.for_update() if locked else self._select
+            locked = locking is not None and dialect.name == "postgresql"  # Peewee refuses them on SQLite
+            select = self._select.for_update(locking) if locked else self._select
             sql, values = dialect.compiled(select)
             converts = tuple(_convert(column) for column in select._returning)
             found = self._compiled[dialect.name, locking] = Compiled(sql, values, converts, self._row)

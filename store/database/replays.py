@@ -9,7 +9,7 @@ import peewee
 
 from store.database.engine import Database, Transaction
 from store.database.fields import BytesField, IdField, TextField, TimeField
-from store.database.query import Query, Statement, hole
+from store.database.query import Query, Statement, hole, holes_for
 from store.database.terms import M, Once, R, Terms
 from store.errors import DatabaseBusy, RequestIdReused
 
@@ -40,12 +40,14 @@ _KEY = (
 _CLAIM = Statement(
     AnsweredRequest.insert(
         {
-            AnsweredRequest.token_id: hole(AnsweredRequest.token_id),
-            AnsweredRequest.method: hole(AnsweredRequest.method),
-            AnsweredRequest.request_id: hole(AnsweredRequest.request_id),
-            AnsweredRequest.body_sha256: hole(AnsweredRequest.body_sha256),
+            **holes_for(
+                AnsweredRequest.token_id,
+                AnsweredRequest.method,
+                AnsweredRequest.request_id,
+                AnsweredRequest.body_sha256,
+                AnsweredRequest.expire_time,
+            ),
             AnsweredRequest.reply: b"",
-            AnsweredRequest.expire_time: hole(AnsweredRequest.expire_time),
         }
     ).on_conflict(
         action="nothing",
@@ -57,11 +59,7 @@ _FIND = Query(
 )
 _ANSWER = Statement(
     AnsweredRequest.update(
-        {
-            AnsweredRequest.body_sha256: hole(AnsweredRequest.body_sha256),
-            AnsweredRequest.reply: hole(AnsweredRequest.reply),
-            AnsweredRequest.expire_time: hole(AnsweredRequest.expire_time),
-        }
+        holes_for(AnsweredRequest.body_sha256, AnsweredRequest.reply, AnsweredRequest.expire_time)
     ).where(_KEY)
 )
 _PRIMARY_KEY = peewee.Tuple(AnsweredRequest.token_id, AnsweredRequest.method, AnsweredRequest.request_id)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,16 @@ from store.clock import Clock
 from store.database import migrations
 from store.database.dialect import SQLITE
 from store.database.engine import Database, Hook, Reader, Transaction, run_effects
+from store.database.failures import CannotOpen
 from store.database.query import Query, Row
 from store.database.replays import answer_once
-from store.database.sqlite_errors import RAISED, read_error
+from store.database.sqlite_errors import DAMAGE, RAISED, read_error, unreadable
 from store.database.sqlite_file import SqliteFile
 from store.database.sqlite_writer import Job, SqliteWriter, describe
 from store.database.terms import PLAIN, M, R, Terms
 from store.errors import DatabaseDown
+
+log = logging.getLogger("store.database")
 
 
 class SqliteReader(Reader):
@@ -33,30 +38,44 @@ class SqliteReader(Reader):
         self.connection = connection
         self._cursor = connection.cursor()
         self.busy = False
+        self.is_sound = True
+        """False once the disk failed under it: what it keeps of the file in memory may be garbage."""
 
     def begin(self) -> None:
         """Take the snapshot at the first statement from now on."""
         try:
             self._cursor.execute("BEGIN")
         except RAISED as error:
-            raise read_error(error) from error
+            raise self._failed(error) from error
 
     def end(self) -> None:
         """Let the snapshot go: while it is held, the write-ahead log grows."""
-        if self.connection.in_transaction:  # an I/O error may have ended it
+        if not self.connection.in_transaction:  # an I/O error may have ended it
+            return
+        if not self.is_sound:
+            with suppress(apsw.Error):
+                self.connection.execute("ROLLBACK")
+            return
+        try:
             self._cursor.execute("COMMIT")
+        except RAISED as error:
+            raise self._failed(error) from error
 
     def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._cursor.execute(sql, values).fetchall()
         except RAISED as error:
-            raise read_error(error) from error
+            raise self._failed(error) from error
 
     def _describe(self, sql: str, values: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
         try:
             return describe(self._cursor, sql, values)
         except RAISED as error:
-            raise read_error(error) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> Exception:
+        self.is_sound = self.is_sound and not isinstance(error, DAMAGE)
+        return read_error(error)
 
 
 class SqliteDatabase(Database):
@@ -171,9 +190,17 @@ class SqliteDatabase(Database):
         if getattr(self._inside, "busy", False):
             raise self._nested()
         reader: SqliteReader | None = getattr(self._local, "reader", None)
-        if reader is None:
+        if reader is None or not reader.is_sound:
+            self._local.reader = None
             with self._opening:
-                reader = SqliteReader(self._file.connect(query_only=True), self.hooks)
+                if reader is not None:
+                    self._readers.discard(reader)
+                    reader.connection.close(True)
+                try:
+                    reader = SqliteReader(self._file.connect(query_only=True), self.hooks)
+                except CannotOpen as error:  # it could at the start: the disk is gone, or descriptors are used up
+                    log.exception("no further connection to the database can be opened")
+                    raise unreadable() from error
                 self._readers.add(reader)
             self._local.reader = reader
         return reader

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 import apsw
 
 from store.database.failures import BadValue, ConstraintViolated, DatabaseError
 from store.errors import DatabaseBusy, DatabaseDown, ReadOnly, StorageFull
+
+log = logging.getLogger("store.database")
 
 # What executing a statement may raise: SQLite's errors, and the driver's for values that cannot be bound.
 RAISED = (apsw.Error, OverflowError, TypeError, ValueError)
@@ -19,7 +23,7 @@ def write_error(error: BaseException) -> Exception:
     match error:
         case apsw.FullError():
             return StorageFull()
-        case apsw.IOError() | apsw.ReadOnlyError():
+        case apsw.IOError() | apsw.CorruptError() | apsw.NotADBError() | apsw.ReadOnlyError():
             return ReadOnly()
         case _:
             return _either_error(error)
@@ -27,15 +31,24 @@ def write_error(error: BaseException) -> Exception:
 
 def read_error(error: BaseException) -> Exception:
     """The store's error for what a reading statement raised."""
-    if isinstance(error, apsw.IOError):
-        return DatabaseDown("The database cannot be read at the moment.")
+    if isinstance(error, DAMAGE):
+        # A disk that is gone shows as either: what is read of it may make no sense before it is an error.
+        log.error("the database cannot be read: %s: %s", type(error).__name__, error)
+        return unreadable()
     return _either_error(error)
+
+
+def unreadable() -> DatabaseDown:
+    """What a caller is told whose rows cannot be read."""
+    return DatabaseDown("The database cannot be read at the moment.")
 
 
 def _either_error(error: BaseException) -> Exception:
     match error:
         case apsw.BusyError() | apsw.LockedError():
             return DatabaseBusy()
+        case apsw.CantOpenError():  # the log beside the file, when the disk is gone or descriptors are used up
+            return DatabaseDown("The database cannot be opened at the moment.")
         case apsw.ConstraintError():
             return ConstraintViolated(str(error))
         case apsw.Error():

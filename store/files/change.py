@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from store.access import Access
-from store.database import PLAIN, Database, Statement, Terms, Transaction, hole
+from store.crashpoints import crashpoint
+from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for
 from store.database.terms import M
 from store.errors import FileExists, FileNotFound
 from store.files.lookup import file_by_id, file_by_key
@@ -20,13 +21,9 @@ from store.releases.lookup import writable_release
 from store.releases.rows import ReleaseRow
 
 _UPDATE: Final = Statement(
-    ReleaseFile.update(
-        {
-            ReleaseFile.file_name: hole(ReleaseFile.file_name),
-            ReleaseFile.folded_name: hole(ReleaseFile.folded_name),
-            ReleaseFile.headers: hole(ReleaseFile.headers),
-        }
-    ).where(ReleaseFile.id == hole(ReleaseFile.id))
+    ReleaseFile.update(holes_for(ReleaseFile.file_name, ReleaseFile.folded_name, ReleaseFile.headers)).where(
+        ReleaseFile.id == hole(ReleaseFile.id)
+    )
 )
 
 
@@ -90,9 +87,11 @@ def delete_file(
 
     Raises OrganizationNotFound, ReleaseNotFound (also when one of its projects is not the caller's), FileNotFound.
     """
-    return database.write(
+    answer = database.write(
         lambda tx: remove_file(tx, *_writable_file(tx, access, organization, version, file_id)), terms
     )
+    crashpoint("file.deleted")
+    return answer
 
 
 def _writable_file(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from store.access import Access
 from store.blobs.claims import claim_content
+from store.crashpoints import crashpoint
 from store.database import PLAIN, Database, Terms, Transaction
 from store.database.terms import M
 from store.errors import ContentUnknown
@@ -22,7 +23,9 @@ def create_file(
     that was lost.
     """
     draft.check(within="file")
-    return database.write(lambda tx: _create(tx, access, draft, sha256), terms)
+    answer = database.write(lambda tx: _create(tx, access, draft, sha256), terms)
+    crashpoint("file.claimed")
+    return answer
 
 
 def _create(tx: Transaction, access: Access, draft: FileDraft, sha256: bytes) -> UploadedFile:
@@ -32,4 +35,5 @@ def _create(tx: Transaction, access: Access, draft: FileDraft, sha256: bytes) ->
     if content is None:
         raise ContentUnknown(sha256.hex())
     file, created = place_file(tx, access, release, draft, project_id=project_id, content=content)
+    crashpoint("file.claimed_in_rows")
     return UploadedFile(file, created)

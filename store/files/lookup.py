@@ -17,7 +17,8 @@ from store.database import Database, Query, Reader, hole, query_shape
 from store.errors import ChunkLost, FileNotFound, ReadOutOfRange, ScopeMissing
 from store.files.models import NO_PROJECT, ReleaseFile
 from store.files.rows import FileKind, FileRow, select_files, visible_projects
-from store.organizations.lookup import OrganizationRow, find_organization
+from store.organizations.lookup import find_organization
+from store.organizations.rows import OrganizationRow
 from store.releases.lookup import readable_release
 from store.releases.rows import ReleaseRow
 
@@ -26,7 +27,7 @@ from store.releases.rows import ReleaseRow
 class OpenFile:
     """A file being read: the file, whole, and the bytes of the range that was asked for; a context manager.
 
-    data yields verified pieces of at most 256 KiB, and raises ChunkLost where bytes are damaged or gone, BlobsDown, and
+    data yields verified pieces of at most 1 MiB, and raises ChunkLost where bytes are damaged or gone, BlobsDown, and
     FileNotFound when the file was deleted more than a grace time ago; it holds no connection between pieces.
     """
 

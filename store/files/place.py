@@ -6,16 +6,17 @@ from typing import Final
 
 from store.access import Access
 from store.access.projects import ProjectSlugText, QualifiedSlug, slugs_within
-from store.activity.record import record_activities
 from store.blobs.claims import touch_content
 from store.blobs.contents import ContentRow
-from store.database import Query, Reader, Statement, Transaction, hole, new_id
+from store.crashpoints import crashpoint
+from store.database import Query, Reader, Statement, Transaction, hole, holes_for, new_id
 from store.errors import FileExists, ProjectNotInRelease
 from store.files.lookup import file_by_id, file_by_key
 from store.files.models import NO_DIST, NO_PROJECT, ReleaseFile
 from store.files.names import folded
-from store.files.rows import FileDraft, FileRow
+from store.files.rows import FileDraft, FileRow, UploadDraft
 from store.organizations.models import ProjectSlug
+from store.releases.activities import record_of_release
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import ReleaseRow
 
@@ -30,19 +31,19 @@ _PROJECT: Final = Query(
 )
 _INSERT: Final = Statement(
     ReleaseFile.insert(
-        {
-            ReleaseFile.id: hole(ReleaseFile.id),
-            ReleaseFile.organization_id: hole(ReleaseFile.organization_id),
-            ReleaseFile.release_id: hole(ReleaseFile.release_id),
-            ReleaseFile.file_name: hole(ReleaseFile.file_name),
-            ReleaseFile.project_id: hole(ReleaseFile.project_id),
-            ReleaseFile.dist: hole(ReleaseFile.dist),
-            ReleaseFile.headers: hole(ReleaseFile.headers),
-            ReleaseFile.content_id: hole(ReleaseFile.content_id),
-            ReleaseFile.kind: hole(ReleaseFile.kind),
-            ReleaseFile.folded_name: hole(ReleaseFile.folded_name),
-            ReleaseFile.create_time: hole(ReleaseFile.create_time),
-        }
+        holes_for(
+            ReleaseFile.id,
+            ReleaseFile.organization_id,
+            ReleaseFile.release_id,
+            ReleaseFile.file_name,
+            ReleaseFile.project_id,
+            ReleaseFile.dist,
+            ReleaseFile.headers,
+            ReleaseFile.content_id,
+            ReleaseFile.kind,
+            ReleaseFile.folded_name,
+            ReleaseFile.create_time,
+        )
     )
 )
 _DELETE: Final = Statement(ReleaseFile.delete().where(ReleaseFile.id == hole(ReleaseFile.id)))
@@ -87,6 +88,20 @@ def standing_file(
     return file
 
 
+def check_announced(reader: Reader, release: ReleaseRow, draft: UploadDraft, *, project_id: bytes) -> FileRow | None:
+    """The file that stands under the draft's key before its bytes have come.
+
+    Raises FileExists when the size or the SHA-256 that the draft announces is not that of this file, and the draft does
+    not say replace: the bytes need not travel. `place_file` looks again.
+    """
+    file = file_by_key(reader, release, file_name=draft.file_name, project_id=project_id, dist=draft.dist or NO_DIST)
+    if file is None or draft.replace:
+        return file
+    if draft.size_bytes not in (None, file.size_bytes) or draft.sha256 not in (None, file.sha256):
+        raise FileExists(file.file_name, file.sha256.hex())
+    return file
+
+
 def place_file(
     tx: Transaction, access: Access, release: ReleaseRow, draft: FileDraft, *, project_id: bytes, content: ContentRow
 ) -> tuple[FileRow, bool]:
@@ -104,6 +119,7 @@ def place_file(
             return standing, False
         tx.run(_DELETE, id=standing.id)
         touch_content(tx, standing.content_id)
+        crashpoint("file.old_one_out_of_rows")
     file_id = new_id()
     tx.run(
         _INSERT,
@@ -134,22 +150,18 @@ def remove_file(tx: Transaction, release: ReleaseRow, file: FileRow) -> None:
     tx.run(_DELETE, id=file.id)
     touch_content(tx, file.content_id)
     tx.run(_COUNT, id=release.id, added=-1)
+    crashpoint("file.out_of_rows")
 
 
 def _record_replaced(tx: Transaction, access: Access, release: ReleaseRow, before: FileRow, after: FileRow) -> None:
     projects = (after.project_id,) if after.project_id != NO_PROJECT else release.project_ids
-    record_activities(
+    record_of_release(
         tx,
         access,
-        organization_id=release.organization_id,
+        release,
+        "file_replaced",
         project_ids=projects,
-        kind="file_replaced",
-        subject=release.version,
-        data={
-            "version": release.version,
-            "file_name": after.file_name,
-            "dist": after.dist,
-            "sha256": [before.sha256.hex(), after.sha256.hex()],
-        },
-        happen_time=tx.now,
+        file_name=after.file_name,
+        dist=after.dist,
+        sha256=[before.sha256.hex(), after.sha256.hex()],
     )

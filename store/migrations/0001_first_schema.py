@@ -93,8 +93,6 @@ SQLITE = [
     )""",
     """CREATE UNIQUE INDEX "content_organization_id_sha256"
         ON "content" ("organization_id", "sha256")""",
-    """CREATE INDEX "content_touched_at"
-        ON "content" ("touched_at")""",
     """CREATE TABLE "content_chunk" (
         "content_id" BLOB NOT NULL,
         "organization_id" BLOB NOT NULL,
@@ -419,8 +417,6 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "content_organization_id_sha256"
         ON "content" ("organization_id", "sha256")""",
-    """CREATE INDEX "content_touched_at"
-        ON "content" ("touched_at")""",
     """CREATE TABLE "content_chunk" (
         "content_id" BYTEA NOT NULL,
         "organization_id" BYTEA NOT NULL,

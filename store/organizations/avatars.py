@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from store import Store
 from store.access import Access
+from store.blobs.blobs import OUTCOME_UNKNOWN
 from store.blobs.claims import touch_content
 from store.blobs.contents import ContentRow
 from store.blobs.keeping import Received, keep_received
 from store.blobs.models import Content
+from store.crashpoints import crashpoint
 from store.database import Query, Reader, Transaction, hole, new_id
-from store.errors import AvatarInvalid, AvatarNotFound, DigestMismatch, FileTooLarge, OrganizationNotFound, SizeMismatch
+from store.errors import (
+    AvatarInvalid,
+    AvatarNotFound,
+    DigestMismatch,
+    FileTooLarge,
+    OrganizationNotFound,
+    RegistryError,
+    SizeMismatch,
+)
 from store.organizations.details import BY_ID, UPDATE, AvatarType, OrganizationDetails, lock_details, write_details
-from store.organizations.lookup import OrganizationRow, find_organization
+from store.organizations.lookup import find_organization
 from store.organizations.organizations import record_changes
-from store.organizations.pictures import nearest_size
+from store.organizations.pictures import nearest_size, room
+from store.organizations.rows import OrganizationRow
 
 MAX_AVATAR_BYTES: Final = 5_000_000
 _PIECE_BYTES: Final = 2**18
@@ -50,17 +62,19 @@ class AvatarUpload:
 
     def __init__(self, store: Store, access: Access, slug: str) -> None:
         self._store, self._access, self._slug = store, access, slug
-        self._received = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        with room():
+            self._received = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._digest = hashlib.sha256()
         self._size_bytes = 0
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes. Raises FileTooLarge."""
+        """Takes the next bytes. Raises FileTooLarge, StorageFull."""
         self._size_bytes += len(data)
         if self._size_bytes > MAX_AVATAR_BYTES:
             raise FileTooLarge(MAX_AVATAR_BYTES)
         self._digest.update(data)
-        self._received.write(data)
+        with room():
+            self._received.write(data)
 
     def finish(self, *, size_bytes: int, sha256: bytes) -> OrganizationDetails:
         """The organization, which the picture stands for from now on; size and SHA-256 are those that the sender saw.
@@ -74,8 +88,9 @@ class AvatarUpload:
             raise DigestMismatch(expected=sha256.hex(), actual=self._digest.hexdigest())
         if not size_bytes:
             raise AvatarInvalid("is empty")
-        with tempfile.TemporaryFile() as picture:
+        with room(), tempfile.TemporaryFile() as picture:
             self._store.pictures.take(self._received, picture)
+            crashpoint("avatar.made")
             picture.seek(0)
             return self._kept(picture)
 
@@ -85,7 +100,8 @@ class AvatarUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._received.close()
+        with suppress(OSError):  # what was not written is wanted no more
+            self._received.close()
 
     def _kept(self, picture: BinaryIO) -> OrganizationDetails:
         store = self._store
@@ -94,11 +110,18 @@ class AvatarUpload:
             while piece := picture.read(_PIECE_BYTES):
                 writer.write(piece)
             received = writer.finish()
+            crashpoint("avatar.received")
             try:
-                return store.db.write(lambda tx: _keep(tx, self._access, organization, received))
-            except OrganizationNotFound:
+                details: OrganizationDetails = store.db.write(
+                    lambda tx: _keep(tx, self._access, organization, received)
+                )
+            except OUTCOME_UNKNOWN:
+                raise
+            except RegistryError:
                 store.blobs.withdraw(received.group)
                 raise
+            crashpoint("avatar.kept")
+            return details
 
 
 def start_avatar(store: Store, access: Access, slug: str) -> AvatarUpload:
@@ -110,7 +133,7 @@ def start_avatar(store: Store, access: Access, slug: str) -> AvatarUpload:
 def get_avatar(store: Store, access: Access, slug: str, *, size_pixels: int) -> AvatarPicture:
     """The uploaded picture of the organization, whatever stands for it now, in the size nearest to `size_pixels`.
 
-    Raises OrganizationNotFound, AvatarNotFound, ChunkLost, BlobsDown.
+    Raises OrganizationNotFound, AvatarNotFound, ChunkLost, BlobsDown, StorageFull.
     """
 
     def find(reader: Reader) -> tuple[bytes, ContentRow]:
@@ -143,4 +166,5 @@ def _keep(tx: Transaction, access: Access, organization: OrganizationRow, receiv
         changed = replace(changed, update_time=tx.now)
         write_details(tx, UPDATE, changed)
         record_changes(tx, access, stored, changed)
+        crashpoint("avatar.in_rows")
     return changed.shown()

@@ -10,12 +10,14 @@ from typing import Any, Final
 from store.access import Access
 from store.access.models import Token
 from store.activity.record import record_activity
-from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole
+from store.crashpoints import crashpoint
+from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for
 from store.database.terms import M
 from store.errors import HasChildren, OrganizationNotFound, ProjectNotFound, RegistryError
 from store.organizations.drain import drain_deleted_organizations, drain_deleted_projects
-from store.organizations.lookup import ORGANIZATION_COLUMNS, find_organization, find_project, organization_row
+from store.organizations.lookup import find_organization, find_project
 from store.organizations.models import DrainingProject, Organization, Project
+from store.organizations.rows import ORGANIZATION_COLUMNS, organization_row
 from store.releases.models import Release, ReleaseProject
 
 AT_ONCE_SECONDS: Final = 1.0
@@ -28,11 +30,7 @@ _LOCK_PROJECT: Final = Query(Project.select(Project.id, Project.slug).where(Proj
 _DELETE_PROJECT: Final = Statement(Project.delete().where(Project.id == hole(Project.id)))
 _QUEUE_PROJECT: Final = Statement(
     DrainingProject.insert(
-        {
-            DrainingProject.project_id: hole(DrainingProject.project_id),
-            DrainingProject.organization_id: hole(DrainingProject.organization_id),
-            DrainingProject.delete_time: hole(DrainingProject.delete_time),
-        }
+        holes_for(DrainingProject.project_id, DrainingProject.organization_id, DrainingProject.delete_time)
     )
 )
 _RELEASES_OF_PROJECT: Final = Query(
@@ -83,6 +81,7 @@ def delete_project(
     other project are deleted. Raises `OrganizationNotFound`, `ProjectNotFound`, `HasChildren`.
     """
     answer = db.write(lambda tx: _delete_project(tx, access, organization, slug, force), terms)
+    crashpoint("project.deleted")
     if not terms.validate_only:
         _begin(drain_deleted_projects, db)
     return answer
@@ -96,6 +95,7 @@ def delete_organization(
     With `force` also one that has projects or releases, with all of them. Raises `OrganizationNotFound`, `HasChildren`.
     """
     answer = db.write(lambda tx: _delete_organization(tx, access, slug, force), terms)
+    crashpoint("organization.deleted")
     if not terms.validate_only:
         _begin(drain_deleted_organizations, db)
     return answer

@@ -9,8 +9,9 @@ from typing import Any, Final
 from store.access.access import Access
 from store.database import Query, Statement, Transaction, hole
 from store.errors import OrganizationNotFound
-from store.organizations.lookup import ORGANIZATION_COLUMNS, OrganizationRow, find_organization
+from store.organizations.lookup import find_organization
 from store.organizations.models import Organization
+from store.organizations.rows import ORGANIZATION_COLUMNS, OrganizationRow
 
 
 class AvatarType(IntEnum):

@@ -16,7 +16,8 @@ import peewee
 from store.access.models import Token, TokenProject
 from store.activity.models import Activity
 from store.commits.models import Commit, CommitAuthor, CommitFile
-from store.database import CountField, Database, Query, Statement, Transaction, hole, query_shape
+from store.crashpoints import crashpoint
+from store.database import CountField, Database, Query, Statement, Transaction, hole, holes_for, query_shape
 from store.database.batches import SIZES, batches, filled, holes
 from store.files.models import ReleaseFile
 from store.organizations.models import DrainingProject, Organization, Project, ProjectSlug, Repository
@@ -70,10 +71,9 @@ _COUNT_PROJECTS: Final = Query(
 _DETACHED: Final = Statement(
     Release.update(
         {
-            Release.project_count: hole(Release.project_count),
+            **holes_for(Release.project_count, Release.update_time),
             Release.file_count: Release.file_count - hole(Release.file_count, "removed_files"),
             Release.revision: Release.revision + 1,
-            Release.update_time: hole(Release.update_time),
         }
     ).where(Release.id == hole(Release.id, "release_id"))
 )
@@ -168,6 +168,7 @@ def drain_deleted_projects(db: Database, *, stopped: Stopped = lambda: False) ->
         done: int | None = 1
         while done and not stopped():
             done = db.write(partial(_drain_project, project_id=project_id))
+            crashpoint("project.drained_some")
         gone += done is None
     return gone
 
@@ -182,10 +183,12 @@ def drain_deleted_organizations(db: Database, *, stopped: Stopped = lambda: Fals
         done: int | None = 1
         while done and not stopped():
             done = db.write(partial(_drain_releases, organization_id=organization_id))
+            crashpoint("organization.releases_marked")
         drain_deleted_releases(db, stopped=stopped)
         done = 1
         while done and not stopped():
             done = db.write(partial(_drain_organization, organization_id=organization_id))
+            crashpoint("organization.drained_some")
         gone += done is None
     return gone
 
@@ -222,6 +225,7 @@ def _detach(tx: Transaction, release_id: bytes, project_id: bytes, room: int) ->
     version, delete_time = release
     (left,) = tx.rows(_COUNT_PROJECTS, release_id=release_id)[0]
     tx.run(_DETACHED, release_id=release_id, project_count=left, removed_files=files, update_time=tx.now)
+    crashpoint("project.detached_in_rows")
     if not left and delete_time is None:
         mark_deleted(tx, release_id, version)
     return rows

@@ -9,7 +9,7 @@ from uuid import UUID
 from store.access.access import Access
 from store.access.scopes import INSTALLATION_ADMIN, SCOPES
 from store.activity.record import record_activity
-from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
+from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.errors import InvalidField, OrganizationExists, OrganizationNotFound
 from store.organizations.details import (
     BY_ID,
@@ -22,8 +22,9 @@ from store.organizations.details import (
     stored_details,
     write_details,
 )
-from store.organizations.lookup import ORGANIZATION_COLUMNS, OrganizationRow, find_organization, organization_row
+from store.organizations.lookup import find_organization
 from store.organizations.models import Organization, OrganizationSlug
+from store.organizations.rows import ORGANIZATION_COLUMNS, OrganizationRow, organization_row
 from store.organizations.slugs import check_slug
 from store.paging import Page, PageRequest, page_of, paged
 
@@ -72,12 +73,9 @@ _ROW_BY_ID = Query(
     row=organization_row,
 )
 _CLAIM_SLUG = Statement(
-    OrganizationSlug.insert(
-        {
-            OrganizationSlug.slug: hole(OrganizationSlug.slug),
-            OrganizationSlug.organization_id: hole(OrganizationSlug.organization_id),
-        }
-    ).on_conflict(action="nothing", conflict_target=[OrganizationSlug.slug])
+    OrganizationSlug.insert(holes_for(OrganizationSlug.slug, OrganizationSlug.organization_id)).on_conflict(
+        action="nothing", conflict_target=[OrganizationSlug.slug]
+    )
 )
 _SLUG_OWNER = Query(
     OrganizationSlug.select(OrganizationSlug.organization_id).where(

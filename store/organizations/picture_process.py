@@ -13,8 +13,10 @@ nothing of the store: it is run by its path, and needs nothing but Pillow.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import resource
 import sys
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -26,6 +28,9 @@ MEMORY_BYTES: Final = 512 * 2**20
 CPU_SECONDS: Final = 5
 ANSWER_BYTES: Final = 16 * 2**20
 OPEN_FILES: Final = 64
+
+FULL: Final = 75
+"""The exit code when there is no room for the answer."""
 
 FORMATS: Final = ("PNG", "JPEG", "GIF", "WEBP")
 MIN_SIDE: Final = 256
@@ -145,6 +150,15 @@ def _png(image: Image) -> bytes:
 def main() -> None:
     """Do the task that the command line names."""
     limit_myself()
+    try:
+        _work()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os._exit(FULL)  # what is in the buffer cannot be written at a usual end either
+
+
+def _work() -> None:
     source, target = sys.stdin.buffer, sys.stdout.buffer
     if sys.argv[1] == "scale":
         scale(source, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import signal
@@ -10,13 +11,14 @@ import sys
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from store.errors import AvatarInvalid
+from store.errors import AvatarInvalid, StorageFull
 from store.organizations import picture_process
-from store.organizations.picture_process import ANSWER_BYTES, FORMATS, MAX_SIDE, MIN_SIDE, SIZES
+from store.organizations.picture_process import ANSWER_BYTES, FORMATS, FULL, MAX_SIDE, MIN_SIDE, SIZES
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +57,9 @@ class Pictures:
     def take(self, source: BinaryIO, target: BinaryIO) -> None:
         """Write the picture in `source`, a file, into `target`, another: made anew as PNG, without metadata.
 
-        Raises AvatarInvalid for what is no square PNG, JPEG, GIF or WEBP of 256 to 1,024 pixels a side.
+        Raises AvatarInvalid for what is no square PNG, JPEG, GIF or WEBP of 256 to 1,024 pixels a side, StorageFull.
         """
-        with tempfile.TemporaryFile() as answer:
+        with room(), tempfile.TemporaryFile() as answer:
             head = self._run("take", source, answer)
             problem = head.get("problem")
             if problem is not None:
@@ -65,10 +67,13 @@ class Pictures:
             _copy(answer, target, int(head["bytes"]))
 
     def scaled(self, uid: bytes, side: int, pieces: Callable[[], Iterable[bytes]]) -> bytes:
-        """The picture known by `uid` as a PNG of `side` pixels, one of SIZES; `pieces` gives what `take` made of it."""
+        """The picture known by `uid` as a PNG of `side` pixels, one of SIZES; `pieces` gives what `take` made of it.
+
+        Raises StorageFull.
+        """
         found = self._cached(uid)
         if found is None:
-            with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as answer:
+            with room(), tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as answer:
                 with self._turns:
                     found = self._cached(uid)  # of those who waited, the first one's work serves all
                     if found is None:
@@ -111,6 +116,8 @@ class Pictures:
             if code < 0:
                 log.warning("the decoder of pictures crashed", extra={"fields": {"signal": -code}})
                 return {"problem": "undecodable"}
+            if code == FULL:
+                raise StorageFull
             answer.seek(0)
             head = answer.readline(_HEAD_BYTES)
             if code or not head.endswith(b"\n"):
@@ -118,6 +125,18 @@ class Pictures:
                 raise RuntimeError(f"the decoder of pictures failed: {errors.read()[-_ERROR_BYTES:]!r}")
         said: dict[str, Any] = json.loads(head)
         return said
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """What is inside writes temporary files. Raises StorageFull when the disk where they lie is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        log.warning("the disk of temporary files is full", extra={"fields": {"folder": tempfile.gettempdir()}})
+        raise StorageFull from error
 
 
 def nearest_size(side: int) -> int:

@@ -7,18 +7,12 @@ from typing import TypeVar
 
 from store.access.access import Access
 from store.access.projects import accessible_projects
-from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
+from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.errors import ProjectExists, ProjectNotFound
-from store.organizations.lookup import (
-    PROJECT_COLUMNS,
-    OrganizationRow,
-    ProjectDetails,
-    find_organization,
-    find_project,
-    project_details,
-)
+from store.organizations.lookup import find_organization, find_project
 from store.organizations.models import Project, ProjectSlug
 from store.organizations.organizations import lock_organization
+from store.organizations.rows import PROJECT_COLUMNS, OrganizationRow, ProjectDetails, project_details
 from store.organizations.slugs import check_slug
 from store.paging import Page, PageRequest, page_of, paged
 
@@ -47,37 +41,16 @@ class ProjectChanges:
 ProjectInOrganization = tuple[OrganizationRow, ProjectDetails]
 
 _STORED_BY_ID = Query(Project.select(*PROJECT_COLUMNS).where(Project.id == hole(Project.id)), row=ProjectDetails)
-_INSERT = Statement(
-    Project.insert(
-        {
-            Project.id: hole(Project.id),
-            Project.organization_id: hole(Project.organization_id),
-            Project.slug: hole(Project.slug),
-            Project.display_name: hole(Project.display_name),
-            Project.platform: hole(Project.platform),
-            Project.create_time: hole(Project.create_time),
-            Project.update_time: hole(Project.update_time),
-        }
+_INSERT = Statement(Project.insert(holes_for(*PROJECT_COLUMNS)))
+_UPDATE = Statement(
+    Project.update(holes_for(Project.slug, Project.display_name, Project.platform, Project.update_time)).where(
+        Project.id == hole(Project.id)
     )
 )
-_UPDATE = Statement(
-    Project.update(
-        {
-            Project.slug: hole(Project.slug),
-            Project.display_name: hole(Project.display_name),
-            Project.platform: hole(Project.platform),
-            Project.update_time: hole(Project.update_time),
-        }
-    ).where(Project.id == hole(Project.id))
-)
 _CLAIM_SLUG = Statement(
-    ProjectSlug.insert(
-        {
-            ProjectSlug.organization_id: hole(ProjectSlug.organization_id),
-            ProjectSlug.slug: hole(ProjectSlug.slug),
-            ProjectSlug.project_id: hole(ProjectSlug.project_id),
-        }
-    ).on_conflict(action="nothing", conflict_target=[ProjectSlug.organization_id, ProjectSlug.slug])
+    ProjectSlug.insert(holes_for(ProjectSlug.organization_id, ProjectSlug.slug, ProjectSlug.project_id)).on_conflict(
+        action="nothing", conflict_target=[ProjectSlug.organization_id, ProjectSlug.slug]
+    )
 )
 _SLUG_OWNER = Query(
     ProjectSlug.select(ProjectSlug.project_id).where(

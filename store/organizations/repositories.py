@@ -13,11 +13,12 @@ from typing import TypeVar
 from uuid import UUID
 
 from store.access.access import Access
-from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, new_id
+from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.errors import InvalidField, RepositoryExists, RepositoryNotFound
-from store.organizations.lookup import OrganizationRow, find_organization
+from store.organizations.lookup import find_organization
 from store.organizations.models import Repository
 from store.organizations.organizations import lock_organization
+from store.organizations.rows import OrganizationRow
 from store.paging import Page, PageRequest, page_of, paged
 
 M = TypeVar("M")
@@ -126,33 +127,18 @@ _BY_EXTERNAL_ID = Query(
         Repository.external_id == hole(Repository.external_id),
     )
 )
-_INSERT = Statement(
-    Repository.insert(
-        {
-            Repository.id: hole(Repository.id),
-            Repository.organization_id: hole(Repository.organization_id),
-            Repository.display_name: hole(Repository.display_name),
-            Repository.active_name: hole(Repository.active_name, nullable=True),
-            Repository.url: hole(Repository.url),
-            Repository.provider: hole(Repository.provider),
-            Repository.external_id: hole(Repository.external_id, nullable=True),
-            Repository.state: hole(Repository.state),
-            Repository.create_time: hole(Repository.create_time),
-            Repository.update_time: hole(Repository.update_time),
-        }
-    )
-)
+_INSERT = Statement(Repository.insert(holes_for(*_COLUMNS, Repository.active_name)))
 _UPDATE = Statement(
     Repository.update(
-        {
-            Repository.display_name: hole(Repository.display_name),
-            Repository.active_name: hole(Repository.active_name, nullable=True),
-            Repository.url: hole(Repository.url),
-            Repository.provider: hole(Repository.provider),
-            Repository.external_id: hole(Repository.external_id, nullable=True),
-            Repository.state: hole(Repository.state),
-            Repository.update_time: hole(Repository.update_time),
-        }
+        holes_for(
+            Repository.display_name,
+            Repository.active_name,
+            Repository.url,
+            Repository.provider,
+            Repository.external_id,
+            Repository.state,
+            Repository.update_time,
+        )
     ).where(Repository.id == hole(Repository.id))
 )
 

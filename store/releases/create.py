@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any, Final
+from operator import attrgetter
+from typing import Final
 
 from store.access import Access
-from store.access.projects import ProjectRow, ProjectSlugText, projects_to_create_in
-from store.activity.record import record_activities
-from store.commits.busy import turn_to_set
+from store.access.projects import ProjectRow, ProjectSlugText, keep_projects, projects_to_create_in
 from store.commits.drafts import CommitDraft
-from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
-from store.commits.replace import replace_commits
-from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, new_id
+from store.commits.prepare import PreparedCommits
+from store.commits.set import put_commits, set_in_turn
+from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.database.terms import M
 from store.errors import DatabaseBusy, InvalidField, ProjectForbidden
-from store.organizations.lookup import OrganizationRow, find_organization
+from store.organizations.lookup import find_organization
+from store.organizations.rows import OrganizationRow
+from store.releases.activities import record_of_release
 from store.releases.delete import delete_leftover
 from store.releases.details import NOTHING, ReleaseDetails, release_details
-from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, current_release, forbidden_projects
+from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, forbidden_projects
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import MAX_PROJECTS, ReleaseRow, ReleaseStatus
 from store.releases.status import record_status, set_status
@@ -67,29 +68,31 @@ class CreatedRelease:
 _INSERT_RELEASE = Statement(
     Release.insert(
         {
-            Release.id: hole(Release.id),
-            Release.organization_id: hole(Release.organization_id),
-            Release.version: hole(Release.version),
-            Release.status: hole(Release.status),
-            Release.ref: hole(Release.ref),
-            Release.url: hole(Release.url),
-            Release.owner: hole(Release.owner),
-            Release.user_agent: hole(Release.user_agent),
-            Release.release_time: hole(Release.release_time, nullable=True),
-            Release.create_time: hole(Release.create_time),
+            **holes_for(
+                Release.id,
+                Release.organization_id,
+                Release.version,
+                Release.status,
+                Release.ref,
+                Release.url,
+                Release.owner,
+                Release.user_agent,
+                Release.release_time,
+                Release.create_time,
+                Release.package,
+                Release.major,
+                Release.minor,
+                Release.patch,
+                Release.fourth,
+                Release.prerelease,
+                Release.build_code,
+                Release.build_number,
+                Release.version_key,
+                Release.project_count,
+            ),
             Release.update_time: hole(Release.create_time),
             Release.delete_time: None,
             Release.revision: 1,
-            Release.package: hole(Release.package, nullable=True),
-            Release.major: hole(Release.major, nullable=True),
-            Release.minor: hole(Release.minor, nullable=True),
-            Release.patch: hole(Release.patch, nullable=True),
-            Release.fourth: hole(Release.fourth, nullable=True),
-            Release.prerelease: hole(Release.prerelease, nullable=True),
-            Release.build_code: hole(Release.build_code, nullable=True),
-            Release.build_number: hole(Release.build_number, nullable=True),
-            Release.version_key: hole(Release.version_key),
-            Release.project_count: hole(Release.project_count),
             Release.commit_count: 0,
             Release.author_count: 0,
             Release.file_count: 0,
@@ -100,30 +103,25 @@ _INSERT_RELEASE = Statement(
 
 _ATTACH_PROJECT = Statement(
     ReleaseProject.insert(
-        {
-            ReleaseProject.project_id: hole(ReleaseProject.project_id),
-            ReleaseProject.release_id: hole(ReleaseProject.release_id),
-            ReleaseProject.organization_id: hole(ReleaseProject.organization_id),
-            ReleaseProject.status: hole(ReleaseProject.status),
-            ReleaseProject.create_time: hole(ReleaseProject.create_time),
-            ReleaseProject.sort_time: hole(ReleaseProject.sort_time),
-            ReleaseProject.package: hole(ReleaseProject.package, nullable=True),
-            ReleaseProject.build_number: hole(ReleaseProject.build_number, nullable=True),
-            ReleaseProject.version_key: hole(ReleaseProject.version_key),
-            ReleaseProject.commit_count: hole(ReleaseProject.commit_count),
-        }
+        holes_for(
+            ReleaseProject.project_id,
+            ReleaseProject.release_id,
+            ReleaseProject.organization_id,
+            ReleaseProject.status,
+            ReleaseProject.create_time,
+            ReleaseProject.sort_time,
+            ReleaseProject.package,
+            ReleaseProject.build_number,
+            ReleaseProject.version_key,
+            ReleaseProject.commit_count,
+        )
     )
 )
 
 _EXTEND_RELEASE = Statement(
-    Release.update(
-        {
-            Release.project_count: hole(Release.project_count),
-            Release.status: hole(Release.status),
-            Release.update_time: hole(Release.update_time),
-            Release.revision: hole(Release.revision),
-        }
-    ).where(Release.id == hole(Release.id))
+    Release.update(holes_for(Release.project_count, Release.status, Release.update_time, Release.revision)).where(
+        Release.id == hole(Release.id)
+    )
 )
 
 
@@ -151,16 +149,16 @@ def create_release(
     version = parse_version(draft.version)
     if not draft.commits:
         return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, None), terms)
-    # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
-    organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
-    prepared = prepare_commits(draft.commits, fallback_repository=fallback_repository(organization.id))
-    with turn_to_set(organization, draft.version, prepared.repositories, wait_seconds=wait_seconds) as left_seconds:
-        return db.write(
-            lambda tx: _create(tx, access, organization_slug, draft, version, prepared),
-            terms,
-            wait_seconds=left_seconds,
-            long=True,
-        )
+    return set_in_turn(
+        db,
+        access,
+        organization_slug,
+        draft.version,
+        draft.commits,
+        lambda tx, prepared: _create(tx, access, organization_slug, draft, version, prepared),
+        terms=terms,
+        wait_seconds=wait_seconds,
+    )
 
 
 def _create(
@@ -181,18 +179,7 @@ def _create(
     if prepared is None:
         fresh = outcome is CreateOutcome.CREATED
         return CreatedRelease(ReleaseDetails(release, NOTHING) if fresh else release_details(tx, release), outcome)
-    if replace_commits(tx, release.organization_id, release.id, prepared):
-        record_activities(
-            tx,
-            access,
-            organization_id=release.organization_id,
-            project_ids=release.project_ids,
-            kind="commits_set",
-            subject=release.version,
-            data={"version": release.version, "commit_count": len(prepared.commits)},
-            happen_time=tx.now,
-        )
-    return CreatedRelease(release_details(tx, current_release(tx, release)), outcome)
+    return CreatedRelease(put_commits(tx, access, release, prepared), outcome)
 
 
 def _created_or_extended(
@@ -318,7 +305,9 @@ def _attach(
     tx: Transaction, access: Access, release: ReleaseRow, version: Version, projects: Sequence[ProjectRow]
 ) -> None:
     """Write the (release, project) rows of the projects, and what their activity feeds say of it."""
-    ids = sorted(project.id for project in projects)
+    added = sorted(projects, key=attrgetter("id"))
+    keep_projects(tx, added)
+    ids = [project.id for project in added]
     version_key = version.sort_key
     sort_time = release.create_time if release.release_time is None else release.release_time
     tx.run_many(
@@ -339,15 +328,9 @@ def _attach(
             for project_id in ids
         ],
     )
-    told: dict[str, Any] = {
-        "organization_id": release.organization_id,
-        "project_ids": ids,
-        "subject": release.version,
-        "data": {"version": release.version},
-    }
-    record_activities(tx, access, kind="release_created", happen_time=tx.now, **told)
+    record_of_release(tx, access, release, "release_created", project_ids=ids)
     if release.release_time is not None:
-        record_activities(tx, access, kind="release_finalized", happen_time=release.release_time, **told)
+        record_of_release(tx, access, release, "release_finalized", project_ids=ids, happen_time=release.release_time)
 
 
 def _too_many_projects() -> InvalidField:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from store.access import Access
-from store.activity.record import record_activities
-from store.database import PLAIN, Database, Query, Statement, Terms, Transaction, hole
+from store.crashpoints import crashpoint
+from store.database import PLAIN, Database, Query, Statement, Terms, Transaction, hole, holes_for
 from store.database.terms import M
 from store.errors import EtagMismatch
+from store.releases.activities import record_of_release
 from store.releases.lookup import writable_release
 from store.releases.models import DrainingRelease, Release, ReleaseProject
 from store.releases.rows import ReleaseRow, ReleaseStatus
@@ -35,14 +36,7 @@ _ANY_PROJECT = Query(
     .limit(1)
 )
 
-_QUEUE = Statement(
-    DrainingRelease.insert(
-        {
-            DrainingRelease.release_id: hole(DrainingRelease.release_id),
-            DrainingRelease.delete_time: hole(DrainingRelease.delete_time),
-        }
-    )
-)
+_QUEUE = Statement(DrainingRelease.insert(holes_for(DrainingRelease.release_id, DrainingRelease.delete_time)))
 
 
 def mark_deleted(tx: Transaction, release_id: bytes, version: str) -> None:
@@ -77,7 +71,9 @@ def delete_release(
     Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
     `EtagMismatch` when an etag is given and the release has another.
     """
-    return db.write(lambda tx: _delete(tx, access, organization_slug, version, etag), terms)
+    answer = db.write(lambda tx: _delete(tx, access, organization_slug, version, etag), terms)
+    crashpoint("release.deleted")
+    return answer
 
 
 def _delete(tx: Transaction, access: Access, organization_slug: str, version: str, etag: str) -> None:
@@ -94,16 +90,7 @@ def _delete(tx: Transaction, access: Access, organization_slug: str, version: st
         raise EtagMismatch(release.etag)
     tx.run(_DETACH_PROJECTS, release_id=release.id)
     tx.run(_QUEUE, release_id=release.id, delete_time=tx.now)
-    record_activities(
-        tx,
-        access,
-        organization_id=release.organization_id,
-        project_ids=release.project_ids,
-        kind="release_deleted",
-        subject=release.version,
-        data={"version": release.version},
-        happen_time=tx.now,
-    )
+    record_of_release(tx, access, release, "release_deleted")
 
 
 def _freed(release_id: bytes, version: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from store.blobs.models import Content
 from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
 from store.files.models import ReleaseFile
 from store.releases.models import DrainingRelease, Release
@@ -78,6 +79,7 @@ def drain_deleted_releases(db: Database, *, stopped: Callable[[], bool] = lambda
 def _drained(db: Database, release_id: bytes, stopped: Callable[[], bool]) -> bool:
     while not stopped():
         removed: int = db.write(lambda tx: _drain_some(tx, release_id))
+        crashpoint("release.drained_some")
         if removed < MOST_ROWS:
             return removed >= 0
     return False
@@ -94,6 +96,7 @@ def _drain_some(tx: Transaction, release_id: bytes) -> int:
         removed += tx.run(statement, release_id=release_id, limit=MOST_ROWS - removed)
         if removed >= MOST_ROWS:
             return removed
+    crashpoint("release.out_of_rows")
     for statement in _DONE:
         tx.run(statement, release_id=release_id)
     return removed

@@ -17,7 +17,8 @@ from peewee import SQL, Select, Tuple
 from store.access import Access
 from store.access.projects import ProjectSlugText, projects_to_list
 from store.database import Database, Query, Reader, hole, query_shape
-from store.organizations.lookup import OrganizationRow, find_organization
+from store.organizations.lookup import find_organization
+from store.organizations.rows import OrganizationRow
 from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of
 from store.releases.details import ReleaseDetails, details_of, wire_bytes_of
 from store.releases.lookup import with_projects

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from store.access import Access
-from store.activity.record import record_activities
 from store.database import Statement, Transaction, hole
+from store.releases.activities import record_of_release
 from store.releases.models import ReleaseProject
 from store.releases.rows import ReleaseRow, ReleaseStatus
 
@@ -22,13 +22,5 @@ def set_status(tx: Transaction, release_id: bytes, status: int) -> None:
 
 def record_status(tx: Transaction, access: Access, release: ReleaseRow) -> None:
     """Record in each of its projects that the release was archived or re-opened."""
-    record_activities(
-        tx,
-        access,
-        organization_id=release.organization_id,
-        project_ids=release.project_ids,
-        kind="release_archived" if release.status == ReleaseStatus.ARCHIVED else "release_reopened",
-        subject=release.version,
-        data={"version": release.version},
-        happen_time=tx.now,
-    )
+    kind = "release_archived" if release.status == ReleaseStatus.ARCHIVED else "release_reopened"
+    record_of_release(tx, access, release, kind)

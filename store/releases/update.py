@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from store.access import Access
-from store.activity.record import record_activities
-from store.database import PLAIN, Database, Statement, Terms, Transaction, hole
+from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for
 from store.database.terms import M
 from store.errors import EtagMismatch
+from store.releases.activities import record_of_release
 from store.releases.details import ReleaseDetails, release_details
 from store.releases.lookup import writable_release
 from store.releases.models import Release, ReleaseProject
@@ -34,24 +34,18 @@ class ReleaseChanges:
 _UPDATE = Statement(
     Release.update(
         {
-            Release.status: hole(Release.status),
-            Release.ref: hole(Release.ref),
-            Release.url: hole(Release.url),
-            Release.owner: hole(Release.owner),
-            Release.release_time: hole(Release.release_time, nullable=True),
-            Release.update_time: hole(Release.update_time),
+            **holes_for(
+                Release.status, Release.ref, Release.url, Release.owner, Release.release_time, Release.update_time
+            ),
             Release.revision: Release.revision + 1,
         }
     ).where(Release.id == hole(Release.id), Release.revision == hole(Release.revision))
 )
 
 _UPDATE_PROJECTS = Statement(
-    ReleaseProject.update(
-        {
-            ReleaseProject.status: hole(ReleaseProject.status),
-            ReleaseProject.sort_time: hole(ReleaseProject.sort_time),
-        }
-    ).where(ReleaseProject.release_id == hole(ReleaseProject.release_id))
+    ReleaseProject.update(holes_for(ReleaseProject.status, ReleaseProject.sort_time)).where(
+        ReleaseProject.release_id == hole(ReleaseProject.release_id)
+    )
 )
 
 
@@ -87,16 +81,7 @@ def _update(
     if new.status != release.status:
         record_status(tx, access, new)
     if release.release_time is None and new.release_time is not None:
-        record_activities(
-            tx,
-            access,
-            organization_id=new.organization_id,
-            project_ids=new.project_ids,
-            kind="release_finalized",
-            subject=new.version,
-            data={"version": new.version},
-            happen_time=new.release_time,
-        )
+        record_of_release(tx, access, new, "release_finalized", happen_time=new.release_time)
     return release_details(tx, new)
 
 

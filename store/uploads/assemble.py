@@ -1,4 +1,4 @@
-"""Making a file of chunks that the organization has (behaviour.md, Files).
+"""Making a file of chunks that the organization has (behaviour.md, Chunks).
 
 The list of chunks comes in pages. Each page's chunks are marked as used, read, verified and hashed while the next page
 is on its way; the file's rows are one transaction at the end, which asks for all chunks once more.
@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import Final, NamedTuple, overload
+from types import TracebackType
+from typing import Final, NamedTuple, Self, overload
 
 from store.access import Access
 from store.blobs.blobs import Blobs
@@ -26,6 +27,7 @@ from store.blobs.keeping import (
     touch_chunks,
 )
 from store.blobs.writing import INLINE_BYTES
+from store.crashpoints import crashpoint
 from store.database import Database, Transaction
 from store.errors import (
     ChunksMissing,
@@ -45,12 +47,14 @@ from store.releases.lookup import writable_release
 from store.uploads.chunks import TOUCHED_AT_ONCE, held_chunks
 from store.uploads.models import OPEN
 from store.uploads.rows import Turn, draft_of, finish_wait
+from store.uploads.running import End, Running
 from store.uploads.turns import (
     answer_of,
     close_finished,
     drop_chunks,
     hold_turn,
     lock_upload,
+    look_at_turn,
     next_turn,
     release_to_upload_to,
     text_of,
@@ -117,7 +121,7 @@ class _Begun(NamedTuple):
 
 
 class Assembly:
-    """A file in the making. Nothing of it is there before `finish` returned.
+    """A file in the making; a context manager. Nothing of it is there before `finish` returned.
 
     `finished` is the answer when the upload was finished before: there is nothing to list then.
     """
@@ -130,14 +134,34 @@ class Assembly:
         begun: _Begun,
         *,
         check: Callable[[], object],
+        end: End,
     ) -> None:
         self.finished = begun.answer
+        self._running = Running(begun.turn, end) if begun.answer is None else None
         self._database, self._blobs, self._access, self._check = database, blobs, access, check
         self._turn, self._draft, self._release_id = begun.turn, begun.draft, begun.release_id
         self._chunks = ChunkList()
         self._whole = hashlib.sha256()
         self._small = bytearray()
         self._missing: dict[bytes, None] = {}
+
+    def look(self) -> None:
+        """Returns when this assembly still has its turn, on any thread. Raises UploadTakenOver, UploadClosed,
+        UploadNotFound, DatabaseBusy, DatabaseDown."""
+        if self._running is not None:
+            self._database.read(partial(look_at_turn, turn=self._turn))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Whoever looks after this knows it, and `check` knows them: such a circle would keep their stream open.
+        del self._check
+        if self._running is not None:
+            self._running.leave()
+            self._running = None
 
     def add(self, chunks: Sequence[ChunkRef]) -> None:
         """The next chunks of the file, at most some ten thousand: marked as used, read and verified.
@@ -177,9 +201,11 @@ class Assembly:
         for digest in (self._draft.sha256, sha256):
             if digest is not None and digest != actual:
                 raise DigestMismatch(expected=digest.hex(), actual=actual.hex())
+        crashpoint("assembly.verified")
         answer: UploadedFile = self._database.write(
             self._finish, wait_seconds=finish_wait(wait_seconds), long=len(self._chunks) > MANY_ROWS
         )
+        crashpoint("assembly.finished")
         return answer
 
     def _note(self, chunks: Sequence[ChunkRef]) -> None:
@@ -247,6 +273,7 @@ class Assembly:
         uploaded = UploadedFile(file, created)
         close_finished(tx, release, draft, uploaded, upload=upload)
         drop_chunks(tx, turn.organization_id, turn.upload_id)
+        crashpoint("assembly.file_in_rows")
         return uploaded
 
     def _chunks_missing(self) -> ChunksMissing:
@@ -261,8 +288,11 @@ def start_assembly(
     organization: str,
     upload_id: bytes,
     check: Callable[[], object] = lambda: None,
+    end: End = lambda _: None,
 ) -> Assembly:
     """Goes on with an upload by listing chunks; a stream of it that is under way ends with UPLOAD_TAKEN_OVER.
+
+    `end` is called as that of `open_upload`.
 
     Raises OrganizationNotFound, UploadNotFound (also when its release, or its file, is gone), UploadClosed when it was
     cancelled.
@@ -290,4 +320,5 @@ def start_assembly(
         return _Begun(turn, draft, release.id, answer)
 
     begun: _Begun = database.write(begin)
-    return Assembly(database, blobs, access, begun, check=check)
+    crashpoint("assembly.begun")
+    return Assembly(database, blobs, access, begun, check=check, end=end)

@@ -2,7 +2,7 @@
 
 Any number of streams bring chunks at the same time, in any order; each writes to packs of its own. A chunk is known by
 its organization and its SHA-256, which is computed here: nobody gets a chunk by naming its digest, and what other
-organizations have is never looked at (behaviour.md, Files).
+organizations have is never looked at (behaviour.md, Chunks).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from store.blobs.keeping import ChunkPlace, Group, StoredChunk, keep_chunks, liv
 from store.blobs.models import AS_IT_IS, LIVE, ZSTD, Chunk
 from store.blobs.packs import PackMissing, PackReader, PackSink, Place
 from store.blobs.zstd import FrameRefused, Unpacker
+from store.crashpoints import crashpoint
 from store.database import Database, Query, Reader, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.errors import BlobsDown, DatabaseBusy, DigestMismatch, InvalidField, SizeMismatch, StorageFull
@@ -193,11 +194,13 @@ class ChunkIntake:
             return
         if self._sink is not None:
             group.packs = self._sink.sync()
+        crashpoint("chunks.synced")
         try:
             self._database.write(partial(_keep, organization_id=self._organization_id, group=group))
         except _NOTHING_KEPT:
             self._blobs.withdraw(group)
             raise
+        crashpoint("chunks.committed")
         stored = self._stored
         self._stored = StoredChunks(stored.chunk_count + len(self._new), stored.stored_bytes + self._group_bytes)
         self._group, self._group_bytes = Group(), 0
@@ -224,7 +227,8 @@ class _OpenPack:
             if self._reader is None or self._id != chunk.pack_id:
                 self._stack.close()
                 self._id, self._reader = chunk.pack_id, None
-                self._reader = self._stack.enter_context(self._blobs.packs.open(chunk.pack_id))
+                first = (chunk.pack_offset, chunk.stored_bytes)
+                self._reader = self._stack.enter_context(self._blobs.packs.open(chunk.pack_id, first=first))
             stored = self._reader.read(chunk.pack_offset, chunk.stored_bytes)
         except PackMissing:
             stored = b""
@@ -244,3 +248,4 @@ def _live_of(reader: Reader, organization_id: bytes, digests: Sequence[bytes]) -
 
 def _keep(tx: Transaction, *, organization_id: bytes, group: Group) -> None:
     keep_chunks(tx, organization_id, group)
+    crashpoint("chunks.in_rows")

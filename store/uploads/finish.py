@@ -5,6 +5,7 @@ from __future__ import annotations
 from store.access import Access
 from store.blobs.chunking import AVERAGE_CHUNK_BYTES
 from store.blobs.keeping import MANY_ROWS, Received, keep_chunks, keep_content
+from store.crashpoints import crashpoint
 from store.database import Transaction
 from store.errors import (
     DigestMismatch,
@@ -82,12 +83,14 @@ def finish_upload(
         inline_data=received.inline_data,
         manifest=None if turn is None or received.inline_data is not None else UploadManifest(turn),
     )
+    crashpoint("upload.content_in_rows")
     project_id = file_project(tx, release, draft.project)
     file, created = place_file(tx, access, release, draft, project_id=project_id, content=content)
     uploaded = UploadedFile(file, created)
     if turn is not None:
         drop_chunks(tx, release.organization_id, draft.upload_id)
     close_finished(tx, release, draft, uploaded, upload=upload)
+    crashpoint("upload.file_in_rows")
     return uploaded, True
 
 

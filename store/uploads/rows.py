@@ -42,7 +42,8 @@ class StoredUpload:
 class UploadRow:
     """An upload as its callers see it, and the slug of its organization; file is set when it is finished.
 
-    state is OPEN, FINISHED or CANCELLED of the models.
+    state is OPEN, FINISHED or CANCELLED of the models. standing is told when it is registered: the file that stands
+    under its key meanwhile.
     """
 
     organization: str
@@ -52,6 +53,7 @@ class UploadRow:
     file: FileRow | None
     create_time: int
     expire_time: int
+    standing: FileRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

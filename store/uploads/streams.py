@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from store.access import Access
-from store.blobs.blobs import Blobs
+from store.blobs.blobs import OUTCOME_UNKNOWN, Blobs
 from store.blobs.keeping import Group
 from store.blobs.writing import INLINE_BYTES, Beginning, ContentWriter
+from store.crashpoints import crashpoint
 from store.database import Database, Reader, Transaction
 from store.errors import (
     ChunkLost,
-    DatabaseDown,
     DigestMismatch,
     FileExists,
     FileTooLarge,
@@ -32,12 +32,13 @@ from store.errors import (
     ReleaseNotFound,
     SizeMismatch,
 )
-from store.files.place import file_project, standing_file
+from store.files.place import check_announced, file_project
 from store.files.rows import UploadDraft, UploadedFile
 from store.releases.rows import ReleaseRow
 from store.uploads.beginnings import read_committed
 from store.uploads.finish import compare, finish_upload, takes_long
 from store.uploads.rows import Turn, finish_wait
+from store.uploads.running import End, Running
 from store.uploads.turns import (
     answer_of,
     check_same,
@@ -45,6 +46,7 @@ from store.uploads.turns import (
     find_upload,
     forget,
     hold_turn,
+    look_at_turn,
     release_to_upload_to,
     take_turn,
 )
@@ -80,11 +82,14 @@ class FileUpload:
         *,
         release: ReleaseRow,
         begun: Turn | UploadedFile | None,
+        end: End,
     ) -> None:
         self.finished = begun if isinstance(begun, UploadedFile) else None
         self._database, self._blobs, self._access, self._draft = database, blobs, access, draft
         self._release = release
+        self._end = end
         self._turn = begun if isinstance(begun, Turn) else None
+        self._running = None if self._turn is None else Running(self._turn, end)
         self._committed = 0 if self._turn is None else self._turn.committed_bytes
         self._writer = self._new_writer()
         self._position: int | None = None
@@ -94,6 +99,13 @@ class FileUpload:
     def committed_bytes(self) -> int:
         """Where the next stream of this upload begins."""
         return self._committed
+
+    def look(self) -> None:
+        """Returns when this stream still has its turn, on any thread. Raises UploadTakenOver, UploadClosed,
+        UploadNotFound, DatabaseBusy, DatabaseDown."""
+        turn = self._turn
+        if turn is not None and not self._over:
+            self._database.read(partial(look_at_turn, turn=turn))
 
     def write(self, data: bytes, *, offset: int | None) -> None:
         """Takes the next bytes; `offset` says where in the file they belong, and the first call must say it.
@@ -133,6 +145,7 @@ class FileUpload:
         """
         try:
             received = self._writer.finish()
+            crashpoint("upload.received")
             try:
                 compare(self._draft, received, size_bytes=size_bytes, sha256=sha256)
                 outcome: tuple[UploadedFile, bool] = self._database.write(
@@ -147,7 +160,7 @@ class FileUpload:
                     wait_seconds=finish_wait(wait_seconds),
                     long=takes_long(received),
                 )
-            except DatabaseDown:  # the rows may be there
+            except OUTCOME_UNKNOWN:
                 raise
             except RegistryError:
                 self._blobs.withdraw(received.group)
@@ -155,6 +168,7 @@ class FileUpload:
         except _HOPELESS:
             self._forget()
             raise
+        crashpoint("upload.finished")
         self._over = True
         answer, is_stored = outcome
         if not is_stored:
@@ -167,13 +181,18 @@ class FileUpload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._writer:
-            if self._over or self._turn is None:
-                return
-            try:
-                self._writer.stop()
-            except RegistryError as why:  # whoever cut the stream learns the committed bytes from GetUpload
-                log.info("the rest of a cut upload was not kept", extra={"fields": {"reason": why.reason}})
+        del error, trace  # `stop` may raise it again: its traceback would hold this frame, and this frame it
+        try:
+            with self._writer:
+                if self._over or self._turn is None:
+                    return
+                try:
+                    self._writer.stop()
+                except RegistryError as why:  # whoever cut the stream learns the committed bytes from GetUpload
+                    log.info("the rest of a cut upload was not kept", extra={"fields": {"reason": why.reason}})
+        finally:
+            if self._running is not None:
+                self._running.leave()
 
     def _begin(self) -> None:
         """Makes the upload's row, so that later streams can go on with it."""
@@ -181,7 +200,9 @@ class FileUpload:
             partial(take_turn, release=self._release, draft=self._draft, takes_over=False)
         )
         assert isinstance(turn, Turn), "an upload that was finished is not begun"
+        crashpoint("upload.begun")
         self._turn = turn
+        self._running = Running(turn, self._end)
 
     def _new_writer(self) -> ContentWriter:
         beginning = None
@@ -193,7 +214,14 @@ class FileUpload:
     def _commit(self, group: Group) -> None:
         turn = self._turn
         assert turn is not None, "groups are for uploads of more than 16 KiB"
-        self._database.write(partial(commit_chunks, turn=turn, group=group))
+        try:
+            self._database.write(partial(commit_chunks, turn=turn, group=group))
+        except OUTCOME_UNKNOWN:
+            raise
+        except RegistryError:
+            self._blobs.withdraw(group)
+            raise
+        crashpoint("upload.group_committed")
         self._committed = group.end
 
     def _forget(self) -> None:
@@ -205,6 +233,7 @@ class FileUpload:
         def remove(tx: Transaction) -> None:
             hold_turn(tx, turn)
             forget(tx, turn.organization_id, turn.upload_id)
+            crashpoint("upload.forgotten_in_rows")
 
         try:
             self._database.write(remove, long=True)
@@ -212,12 +241,17 @@ class FileUpload:
             log.info("a hopeless upload was not forgotten", extra={"fields": {"reason": why.reason}})
 
 
-def open_upload(database: Database, blobs: Blobs, access: Access, draft: UploadDraft) -> FileUpload:
+def open_upload(
+    database: Database, blobs: Blobs, access: Access, draft: UploadDraft, *, end: End = lambda _: None
+) -> FileUpload:
     """A stream of the draft's upload, checked as far as it can be before its bytes travel. No connection is held by it.
 
-    If the upload has begun before, this stream takes it over: the one before ends with UploadTakenOver. Raises
-    InvalidField, FileTooLarge, OrganizationNotFound, ReleaseNotFound, ProjectNotInRelease, RequestIdReused,
-    UploadClosed, FileExists when the draft says the SHA-256.
+    If the upload has begun before, this stream takes it over: the one before ends with UploadTakenOver. `end` is called
+    from another thread, with the error, as soon as this process takes the upload over from this stream, or cancels it;
+    another process is noticed when something is committed, and by `look`.
+
+    Raises InvalidField, FileTooLarge, OrganizationNotFound, ReleaseNotFound, ProjectNotInRelease, RequestIdReused,
+    UploadClosed, FileExists when the draft says a size or SHA-256 that is not that of the file under its key.
     """
     draft.check()
     if draft.size_bytes is not None and draft.size_bytes > blobs.max_content_bytes:
@@ -232,13 +266,12 @@ def open_upload(database: Database, blobs: Blobs, access: Access, draft: UploadD
             check_same(upload, draft)
             answer = answer_of(reader, release, upload)
         if answer is None:
-            project_id = file_project(reader, release, draft.project)
-            if draft.sha256 is not None:
-                standing_file(reader, release, draft, project_id=project_id, sha256=draft.sha256)
+            check_announced(reader, release, draft, project_id=file_project(reader, release, draft.project))
         return release, answer, upload is not None
 
     release, answer, has_begun = database.read(look)
     begun: Turn | UploadedFile | None = answer
     if answer is None and has_begun:
         begun = database.write(partial(take_turn, release=release, draft=draft, takes_over=True))
-    return FileUpload(database, blobs, access, draft, release=release, begun=begun)
+        crashpoint("upload.taken_over")
+    return FileUpload(database, blobs, access, draft, release=release, begun=begun, end=end)

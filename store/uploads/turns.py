@@ -11,7 +11,8 @@ from typing import Final
 
 from store.access import Access
 from store.blobs.keeping import Group, keep_chunks
-from store.database import Query, Reader, Statement, Transaction, hole
+from store.crashpoints import crashpoint
+from store.database import Query, Reader, Statement, Transaction, hole, holes_for
 from store.errors import DatabaseBusy, ReleaseNotFound, RequestIdReused, UploadClosed, UploadNotFound, UploadTakenOver
 from store.files.lookup import file_by_id
 from store.files.rows import UploadDraft, UploadedFile
@@ -21,40 +22,30 @@ from store.releases.rows import ReleaseRow
 from store.uploads.models import CANCELLED, FINISHED, OPEN, Upload, UploadChunk
 from store.uploads.rows import KEPT_US, StoredUpload, Turn, header_of
 
+_COLUMNS: Final = (
+    Upload.organization_id,
+    Upload.id,
+    Upload.header_sha256,
+    Upload.header,
+    Upload.release_id,
+    Upload.state,
+    Upload.fence,
+    Upload.committed_bytes,
+    Upload.file_id,
+    Upload.created,
+    Upload.create_time,
+    Upload.expire_time,
+)
 _FIND: Final = Query(
-    Upload.select(
-        Upload.organization_id,
-        Upload.id,
-        Upload.header_sha256,
-        Upload.header,
-        Upload.release_id,
-        Upload.state,
-        Upload.fence,
-        Upload.committed_bytes,
-        Upload.file_id,
-        Upload.created,
-        Upload.create_time,
-        Upload.expire_time,
-    ).where(Upload.organization_id == hole(Upload.organization_id), Upload.id == hole(Upload.id)),
+    Upload.select(*_COLUMNS).where(
+        Upload.organization_id == hole(Upload.organization_id), Upload.id == hole(Upload.id)
+    ),
     row=StoredUpload,
 )
 _INSERT: Final = Statement(
-    Upload.insert(
-        {
-            Upload.organization_id: hole(Upload.organization_id),
-            Upload.id: hole(Upload.id),
-            Upload.header_sha256: hole(Upload.header_sha256),
-            Upload.header: hole(Upload.header),
-            Upload.release_id: hole(Upload.release_id),
-            Upload.state: hole(Upload.state),
-            Upload.fence: hole(Upload.fence),
-            Upload.committed_bytes: hole(Upload.committed_bytes),
-            Upload.file_id: hole(Upload.file_id, nullable=True),
-            Upload.created: hole(Upload.created),
-            Upload.create_time: hole(Upload.create_time),
-            Upload.expire_time: hole(Upload.expire_time),
-        }
-    ).on_conflict(action="nothing", conflict_target=[Upload.organization_id, Upload.id])
+    Upload.insert(holes_for(*_COLUMNS)).on_conflict(
+        action="nothing", conflict_target=[Upload.organization_id, Upload.id]
+    )
 )
 _THIS: Final = (Upload.organization_id == hole(Upload.organization_id)) & (Upload.id == hole(Upload.id))
 _TAKE: Final = Statement(
@@ -67,13 +58,7 @@ _COMMIT: Final = Statement(
 )
 _CLOSE: Final = Statement(
     Upload.update(
-        {
-            Upload.state: hole(Upload.state),
-            Upload.committed_bytes: hole(Upload.committed_bytes),
-            Upload.file_id: hole(Upload.file_id, nullable=True),
-            Upload.created: hole(Upload.created),
-            Upload.expire_time: hole(Upload.expire_time),
-        }
+        holes_for(Upload.state, Upload.committed_bytes, Upload.file_id, Upload.created, Upload.expire_time)
     ).where(_THIS)
 )
 _FORGET: Final = Statement(Upload.delete().where(_THIS))
@@ -85,13 +70,13 @@ _DROP_CHUNKS: Final = Statement(
 )
 _INSERT_CHUNK: Final = Statement(
     UploadChunk.insert(
-        {
-            UploadChunk.organization_id: hole(UploadChunk.organization_id),
-            UploadChunk.upload_id: hole(UploadChunk.upload_id),
-            UploadChunk.start_offset: hole(UploadChunk.start_offset),
-            UploadChunk.chunk_sha256: hole(UploadChunk.chunk_sha256),
-            UploadChunk.size_bytes: hole(UploadChunk.size_bytes),
-        }
+        holes_for(
+            UploadChunk.organization_id,
+            UploadChunk.upload_id,
+            UploadChunk.start_offset,
+            UploadChunk.chunk_sha256,
+            UploadChunk.size_bytes,
+        )
     )
 )
 
@@ -224,6 +209,7 @@ def commit_chunks(tx: Transaction, turn: Turn, group: Group) -> None:
         committed_bytes=max(upload.committed_bytes, group.end),
         expire_time=tx.now + KEPT_US,
     )
+    crashpoint("upload.group_in_rows")
 
 
 def add_chunks(tx: Transaction, turn: Turn, group: Group) -> None:

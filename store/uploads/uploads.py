@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 import peewee
@@ -10,11 +11,12 @@ from store.access import Access
 from store.blobs.blobs import Blobs
 from store.database import Database, Query, Reader, Transaction, hole
 from store.errors import FileTooLarge, NotFound, UploadClosed, UploadNotFound
-from store.files.place import file_project, standing_file
-from store.files.rows import UploadDraft
+from store.files.place import check_announced, file_project
+from store.files.rows import FileRow, UploadDraft
 from store.organizations.lookup import find_organization
 from store.uploads.models import CANCELLED, FINISHED, OPEN, Upload
 from store.uploads.rows import StoredUpload, UploadRow, draft_of
+from store.uploads.running import end_cancelled
 from store.uploads.turns import (
     answer_of,
     check_same,
@@ -41,7 +43,7 @@ def register_upload(database: Database, blobs: Blobs, access: Access, draft: Upl
     """The upload of this draft: a new one without bytes, or the one that was registered before.
 
     Raises InvalidField, FileTooLarge, OrganizationNotFound, ReleaseNotFound, ProjectNotInRelease, RequestIdReused,
-    FileExists when the draft says the SHA-256.
+    FileExists when the draft says a size or SHA-256 that is not that of the file under its key.
     """
     draft.check()
     if draft.size_bytes is not None and draft.size_bytes > blobs.max_content_bytes:
@@ -55,12 +57,11 @@ def register_upload(database: Database, blobs: Blobs, access: Access, draft: Upl
             if upload is None:
                 raise UploadNotFound(release.organization_slug, text_of(draft.upload_id))
             check_same(upload, draft)
-        else:
-            project_id = file_project(tx, release, draft.project)
-            if draft.sha256 is not None:
-                standing_file(tx, release, draft, project_id=project_id, sha256=draft.sha256)
+        standing = None
+        if upload.state == OPEN:
+            standing = check_announced(tx, release, draft, project_id=file_project(tx, release, draft.project))
         answer = answer_of(tx, release, upload)
-        return _row(release.organization_slug, upload, None if answer is None else answer.file)
+        return _row(release.organization_slug, upload, None if answer is None else answer.file, standing)
 
     return database.write(put)
 
@@ -72,7 +73,7 @@ def get_upload(database: Database, access: Access, *, organization: str, upload_
 
 
 def cancel_upload(database: Database, access: Access, *, organization: str, upload_id: bytes) -> UploadRow:
-    """The upload, ended without a file; a stream of it ends at its next group. Cancelling again changes nothing.
+    """The upload, ended without a file, and its streams with it. Cancelling again changes nothing.
 
     Raises OrganizationNotFound, UploadNotFound, UploadClosed when it is finished.
     """
@@ -86,6 +87,7 @@ def cancel_upload(database: Database, access: Access, *, organization: str, uplo
         if upload.state == CANCELLED:
             return row
         close_cancelled(tx, upload)
+        tx.after_commit(partial(end_cancelled, upload.organization_id, upload.id))
         return _look(tx, access, organization, upload_id, now=tx.now)[1]
 
     return database.write(cancel, long=True)
@@ -125,9 +127,16 @@ def _look(
     return upload, _row(found.slug, upload, None if answer is None else answer.file)
 
 
-def _row(organization: str, upload: StoredUpload, file: Any) -> UploadRow:
+def _row(organization: str, upload: StoredUpload, file: FileRow | None, standing: FileRow | None = None) -> UploadRow:
     return UploadRow(
-        organization, upload.id, upload.state, upload.committed_bytes, file, upload.create_time, upload.expire_time
+        organization,
+        upload.id,
+        upload.state,
+        upload.committed_bytes,
+        file,
+        upload.create_time,
+        upload.expire_time,
+        standing,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a request. The first that is set counts; `delay` (seconds) comes before any.
+    """What happens to a request. The first that is set counts; `until` is waited for before any.
 
     `status` and `code`: it is refused without being done. `lose_answer`: it is done, and the connection ends. `cut`: of
     the body, half comes before the connection ends. `shorten`: half of the body comes as if that were all. `flip`: one
@@ -46,7 +45,7 @@ class Fault:
     cut: bool = False
     shorten: bool = False
     flip: bool = False
-    delay: float = 0.0
+    until: threading.Event | None = None
 
 
 @dataclass
@@ -87,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = self.proxy.came_in(self.command, self.path, headers)
         fault = self.proxy.fault(request) or Fault()
-        time.sleep(fault.delay)
+        if fault.until is not None:
+            fault.until.wait(600)
         if fault.status:
             text = f"<Error><Code>{fault.code}</Code><Message>said {headers.get('authorization')}</Message></Error>"
             self.answer(fault.status, {}, text.encode())

@@ -86,6 +86,40 @@ def test_a_medium_that_fails_ends_the_pack_and_every_other_failure_is_told(
             reader.read(0, 10)
 
 
+@pytest.mark.parametrize("once", [True, False])
+def test_a_medium_that_gives_nothing_back_at_all_is_gone_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: bool
+) -> None:
+    """As of a disk that was pulled out: every read fails, not only those of one place."""
+    unreadable: set[str] = set()
+
+    def failing(read: Any) -> Any:
+        def fail(fd: int, *arguments: Any) -> Any:
+            if Path(f"/proc/self/fd/{fd}").readlink().name in unreadable:
+                raise OSError(errno.EIO, "failed")
+            return read(fd, *arguments)
+
+        return fail
+
+    packs = LocalPacks(tmp_path / "blobs", registry_id=new_id(), expected=False)
+    with packs.sink() as sink:
+        place = sink.write(DATA)
+        sink.sync()
+    for name in ("pread", "preadv"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+    if not once:
+        packs.open(place.pack_id).close()
+
+    with packs.open(place.pack_id) as reader:
+        unreadable.add(place.pack_id.hex())
+        assert reader.read(place.offset, 10) == b""
+        unreadable.add("registry")
+        with pytest.raises(BlobsDown):
+            reader.read(place.offset, 10)
+        unreadable.clear()
+        assert reader.read(place.offset, 10) == DATA[:10]
+
+
 def test_a_pack_is_read_past_the_page_cache_the_first_time_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from store.blobs.packs import PackMissing, Place
+from store.blobs.packs import IndexDamaged, PackMissing, Place
 from store.blobs.s3 import OBJECT_BYTES, BucketRefused, S3Packs, key_of
 from store.blobs.s3_client import Bucket, Retries, S3Client
-from store.blobs.s3_index import IndexDamaged, read_index
+from store.blobs.s3_index import read_index
 from store.database import new_id
 from store.errors import BlobsDown, StorageFull
 from tests.blobs.s3_proxy import Fault, Request, S3Proxy, proxied, role
@@ -124,11 +124,10 @@ def test_a_put_whose_answer_is_lost_is_done_once_and_stands(packs: S3Packs, prox
 
 def test_a_sink_that_failed_takes_no_more_and_leaves_nothing(packs: S3Packs, proxy: S3Proxy) -> None:
     kept = written(packs, chunk(KIB))
-    proxy.fault = first_of("PUT", Fault(status=400, code="BadDigest"))
-
     with packs.sink(pack_bytes=MIB) as sink:
         sink.write(chunk(MIB, seed=1))
-        sink.write(chunk(MIB, seed=2))  # the first is on its way
+        sink.write(chunk(MIB, seed=2))  # the first is sent
+        proxy.fault = first_of("PUT", Fault(status=400, code="BadDigest"))
         with pytest.raises(BlobsDown):
             sink.write(chunk(MIB, seed=3))
         with pytest.raises(BlobsDown):
@@ -277,7 +276,7 @@ def test_a_bucket_that_vanished_is_down_and_not_a_loss(bucket: Bucket, proxy: S3
         packs.open(place.pack_id)
 
 
-def test_a_large_stream_is_sent_in_objects_while_the_next_is_filled(packs: S3Packs, proxy: S3Proxy) -> None:
+def test_a_large_stream_is_sent_in_objects_and_never_in_parts(packs: S3Packs, proxy: S3Proxy) -> None:
     data = [chunk(MIB, seed=seed) for seed in range(20)]
     with packs.sink() as sink:
         places = [sink.write(part) for part in data]
@@ -285,6 +284,7 @@ def test_a_large_stream_is_sent_in_objects_while_the_next_is_filled(packs: S3Pac
         grown = sink.sync()
 
     assert [pack.size_bytes // OBJECT_BYTES for pack in grown] == [1, 1, 0]
+    assert not any("upload" in request.path for request in proxy.requests)  # of parts, which could be left behind
     sent = [int(request.headers["content-length"]) for request in proxy.requests if request.method == "PUT"][1:]
     assert all(0 < size - pack.size_bytes < 1000 for size, pack in zip(sent, grown, strict=True))  # the index
     assert [read(packs, place, MIB) for place in places] == data
@@ -312,13 +312,17 @@ def test_a_pack_says_what_is_in_it(packs: S3Packs) -> None:
         (grown,) = sink.sync()
     whole = read(packs, Place(grown.id, 0), grown.size_bytes + MIB)
 
-    index = read_index(whole)
+    index = read_index(whole[grown.size_bytes :], grown.size_bytes)
 
     assert [entry.offset for entry in index] == [place.offset for place in places]
     assert [whole[entry.offset : entry.offset + entry.stored_bytes] for entry in index] == data
-    for damaged in (whole[:-1], whole[1:], whole[:-30] + b"?" + whole[-29:], b"", b"rrpack1\n"):
+    with packs.open(grown.id, first=(grown.size_bytes, KIB)) as reader:
+        assert reader.index(grown.size_bytes) == index
+    for damaged in (whole[:-1], whole[:-30] + b"?" + whole[-29:], whole[: grown.size_bytes], b"rrpack1\n" * 2):
         with pytest.raises(IndexDamaged):
-            read_index(damaged)
+            read_index(damaged[grown.size_bytes :], grown.size_bytes)
+    with pytest.raises(IndexDamaged):
+        read_index(whole[grown.size_bytes :], grown.size_bytes - 1)
 
 
 def test_what_others_put_into_the_prefix_is_not_listed(packs: S3Packs, s3_server: S3Server) -> None:

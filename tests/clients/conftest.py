@@ -50,7 +50,7 @@ def grpcurl(sqlite_server: ServerProcess) -> Grpcurl:
 
     def run(*words: str, body: object = None, data: bytes | None = None, token: str | None = "") -> Answer:
         secret = sqlite_server.token if token == "" else token
-        options = ["-plaintext", "-max-time", "30", *(word for word in words if word.startswith("-"))]
+        options = ["-plaintext", "-max-time", "60", *(word for word in words if word.startswith("-"))]
         if secret is not None:
             options += ["-H", f"authorization: Bearer {secret}"]
         sent = data if body is None else json.dumps(body).encode()
@@ -61,7 +61,7 @@ def grpcurl(sqlite_server: ServerProcess) -> Grpcurl:
             input=sent or b"",
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=100,
             env={"PATH": os.environ["PATH"]},
         )
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -80,7 +80,7 @@ def paste(lines: list[str], *, clone: Path, home: Path, server: ServerProcess) -
         "GIT_CONFIG_NOSYSTEM": "1",
     }
     subprocess.run(
-        ["bash", "-c", script], cwd=clone, env=environment, stdin=subprocess.DEVNULL, check=False, timeout=110
+        ["bash", "-c", script], cwd=clone, env=environment, stdin=subprocess.DEVNULL, check=False, timeout=500
     )
     return [
         (line, int((home / f"{number}.code").read_text()), (home / f"{number}.out").read_text())
@@ -88,6 +88,7 @@ def paste(lines: list[str], *, clone: Path, home: Path, server: ServerProcess) -
     ]
 
 
+@pytest.mark.timeout(600)
 def test_every_line_of_the_tour_does_what_it_says(clone: Path, home: Path, server: ServerProcess) -> None:
     pasted = paste(tour(), clone=clone, home=home, server=server)
 

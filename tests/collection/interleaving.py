@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, cast
+from unittest.mock import patch
 
 import xxhash
 
@@ -33,8 +34,8 @@ from store.files.models import ReleaseFile
 from store.uploads import chunks as upload_chunks
 from store.uploads.models import UploadChunk
 from tests.clocks import START_US, ManualClock
-from tests.collection.stepping import MemoryPacks, SteppingDatabase
-from tests.collection.turns import Schedule, Violation, at_random, by_priority, preempted
+from tests.collection.stepping import AtOnce, MemoryPacks, SteppingDatabase
+from tests.collection.turns import Company, Preempted, Schedule, Violation, at_random, by_priority, step
 
 GRACE = 3600
 CHUNKS = [random.Random(seed).randbytes(40 + 17 * seed) for seed in range(5)]
@@ -77,10 +78,13 @@ def memory_world() -> Iterator[World]:
     clock = ManualClock()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        database = open_database(f"sqlite://{folder}/registry.db", clock=clock)
+        with patch("store.database.sqlite.SqliteWriter", AtOnce):
+            database = open_database(f"sqlite://{folder}/registry.db", clock=clock)
         try:
             database.migrate()
-            yield World(database, clock)
+            # Two small packs are merged already: what waits for 32 would never happen here.
+            with Company() as company, patch("store.blobs.merging.LEAST_PACKS", 2):
+                yield World(database, clock, company)
         finally:
             database.close()
 
@@ -91,8 +95,9 @@ def memory_world() -> Iterator[World]:
 class World:
     """Two organizations that have the same chunks, some old files and orphans, and those who work on them."""
 
-    def __init__(self, database: Database, clock: ManualClock) -> None:
+    def __init__(self, database: Database, clock: ManualClock, company: Company) -> None:
         self.plain = database
+        self.company = company
         self.clock = clock
         self.db: Any = SteppingDatabase(database)
         self.packs = MemoryPacks(clock)
@@ -106,7 +111,7 @@ class World:
         rng = random.Random(seed)
         self.begin(rng)
         schedule = Schedule(at_random(rng) if seed % 2 else by_priority(rng))
-        works: dict[str, Callable[[], None]] = {"clock": partial(self.tick, rng.randrange(3), rng, schedule)}
+        works: dict[str, Callable[[], None]] = {"clock": partial(self.tick, rng.randrange(3), rng)}
         kinds = (self.upload, self.assemble, self.create, self.delete, self.download)
         for index in range(rng.randint(2, 3)):
             kind = rng.choice(kinds)
@@ -115,21 +120,19 @@ class World:
             works[f"collector {index}"] = self.collect
         self._carry_out(schedule, works, f"seed {seed}")
 
-    def run_two(self, kind: str, seed: int, *steps: int) -> int:
-        """One actor of that kind and one collector, that take turns at these steps; how many steps there were."""
+    def run_two(self, kind: str, seed: int, first: int, *steps: int) -> int:
+        """One actor of that kind and one collector (0 and 1, the first to have the turn), that change turns at these
+        steps; how many steps there were at which they could. Raises Violation."""
         self.begin(random.Random(seed))
-        schedule = Schedule(preempted(*steps))
+        choose = Preempted(first, *steps)
         work = partial(getattr(self, kind), random.Random(seed))
-        self._carry_out(schedule, {kind: work, "collector": self.collect}, f"{kind}, seed {seed}, steps {steps}")
-        return len(schedule.trace)
+        what = f"{kind}, seed {seed}, first {first}, steps {steps}"
+        self._carry_out(Schedule(choose), {kind: work, "collector": self.collect}, what)
+        return choose.count
 
     def _carry_out(self, schedule: Schedule, works: dict[str, Callable[[], None]], what: str) -> None:
-        self.db.step = self.packs.step = schedule.step
         try:
-            try:
-                schedule.run(works)
-            finally:
-                self.db.step = self.packs.step = lambda: None
+            schedule.run(self.company, works)
             self.check()
         except Violation as violation:
             raise Violation(f"{violation} ({what}: {', '.join(schedule.trace)})") from violation
@@ -178,7 +181,7 @@ class World:
         chunks = rng.sample(CHUNKS, rng.randint(1, 3))
         digests = [hashlib.sha256(chunk).digest() for chunk in chunks]
         for _ in range(ATTEMPTS):
-            asked = self.clock.now_us()
+            asked = self.clock.steady_us()
             known = list(keeping.live_chunks(self.db, organization, sorted(digests)))
             held = self.db.write(
                 partial(upload_chunks.held_chunks, organization_id=organization, digests=sorted(known))
@@ -192,7 +195,7 @@ class World:
                 continue
             if self._finish(organization, chunks, _listed(chunks), None):
                 return
-            if self.clock.now_us() - asked < GRACE * 1_000_000:
+            if self.clock.steady_us() - asked < GRACE * 1_000_000:
                 raise Violation("a chunk that was said to be there is gone within the grace time")
         raise Violation("an assembly never gets through")
 
@@ -240,10 +243,10 @@ class World:
         with suppress(CollectorBusy):
             self.collector.collect()
 
-    def tick(self, count: int, rng: random.Random, schedule: Schedule) -> None:
+    def tick(self, count: int, rng: random.Random) -> None:
         """Time goes by: less than the grace, longer than a lease lasts, or more than the grace."""
         for _ in range(count):
-            schedule.step()
+            step()
             self.clock.advance(seconds=rng.choice((1, 130, 0.6 * GRACE, GRACE + 1)))
 
     def _written(self, organization: bytes, chunks: Sequence[bytes]) -> Group:
@@ -309,20 +312,33 @@ class World:
             return reader.read()
 
     def check(self) -> None:
-        """Every file is whole, and two passes later nothing is left but what files need. Raises Violation."""
+        """Every file is whole; two passes later nothing is left but what files need, and packs that were written anew
+        just now; and those come to an end. Raises Violation."""
         self._check_files()
-        for _ in range(2):
-            self.clock.advance(seconds=GRACE)
-            self.collector.collect()
+        rewritten = [self._collected_later() for _ in range(2)][-1]
         self._check_files()
         rows = {table: set(self.plain.rows(query)) for table, query in _ALL.items()}
-        contents = {(content.id,) for content, _ in self.files.values()}
-        used, kept = set(self.plain.rows(_USED)), {(pack_id,) for pack_id in self.packs.files}
-        if not (rows[Content] == contents and rows[Chunk] == rows[ContentChunk] and rows[Pack] == used == kept):
+        if rows[Content] != {(content.id,) for content, _ in self.files.values()} or rows[Chunk] != rows[ContentChunk]:
             raise Violation("orphans are left after two passes")
+        passes = 2
+        while rewritten:
+            rewritten = self._collected_later()
+            passes += 1
+            if passes > 6:
+                raise Violation("packs are written anew without end")
+        used, kept = set(self.plain.rows(_USED)), {(pack_id,) for pack_id in self.packs.files}
+        if not set(self.plain.rows(_ALL[Pack])) == used == kept:
+            raise Violation("packs are left that nothing needs")
+        if passes > 2:
+            self._check_files()
         checked = check_storage(self.plain, self.packs, cutoff=self.clock.now_us())
         if checked.finding_count:
             raise Violation(f"the check found: {checked.findings}")
+
+    def _collected_later(self) -> int:
+        """A pass that finds all that is unused to be old; how many packs it has written anew."""
+        self.clock.advance(seconds=GRACE)
+        return self.collector.collect().rewritten_packs
 
     def _check_files(self) -> None:
         for content, whole in self.files.values():

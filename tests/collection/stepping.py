@@ -10,10 +10,23 @@ from store.blobs.lease import Lease
 from store.blobs.models import CollectorLease
 from store.blobs.packs import GrownPack, PackMissing, PackReader, PackSink, PackStore, Place, StoredPack
 from store.database import Database, Query, Transaction, new_id
+from store.database.sqlite_writer import Job, SqliteWriter
 from tests.clocks import ManualClock
-from tests.collection.turns import Violation
+from tests.collection.turns import Violation, step
 
 _FENCE = Query(CollectorLease.select(CollectorLease.fence).where(CollectorLease.id == 1))
+
+
+class AtOnce(SqliteWriter):
+    """Commits on the thread that asks: those who take turns are never two, and to wake another thread costs more than
+    what it would do."""
+
+    def carry_out(self, job: Job, wait_seconds: float) -> None:
+        self._inside.busy = True
+        try:
+            self._commit([job])
+        finally:
+            self._inside.busy = False
 
 
 class SteppingDatabase:
@@ -21,7 +34,7 @@ class SteppingDatabase:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.step: Callable[[], None] = lambda: None
+        self.step: Callable[[], None] = step
         self.engine, self.clock = database.engine, database.clock
 
     def rows(self, query: Any, /, **params: Any) -> Any:
@@ -41,6 +54,9 @@ class SteppingDatabase:
         lease = fn.keywords.get("lease") if isinstance(fn, partial) else None
         return self._database.write(fn if lease is None else partial(_held, fn, lease), *args, **kwargs)
 
+    def now_us(self) -> int:
+        return self._database.now_us()
+
     def pending_migrations(self) -> list[str]:
         return []
 
@@ -58,7 +74,7 @@ class MemoryPacks(PackStore):
 
     def __init__(self, clock: ManualClock) -> None:
         self.files: dict[bytes, tuple[bytes, int]] = {}
-        self.step: Callable[[], None] = lambda: None
+        self.step: Callable[[], None] = step
         self._clock = clock
 
     def sink(self, *, pack_bytes: int = 0) -> PackSink:
@@ -82,6 +98,11 @@ class MemoryPacks(PackStore):
         """Makes the bytes durable."""
         self.step()
         self.files[pack_id] = (data, self._clock.now_us())
+
+    @property
+    def full_bytes(self) -> int:
+        """So little that packs of a few chunks are small, and ten are full."""
+        return 2048
 
     @property
     def writable(self) -> bool:

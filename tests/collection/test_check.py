@@ -10,6 +10,7 @@ import pytest
 import store.blobs.check as check_module
 from store.blobs.check import Checked, check_storage
 from store.blobs.contents import ContentRow
+from store.blobs.lease import holding_lease
 from store.blobs.models import DAMAGED, LIVE, Chunk, Content, ContentChunk, Pack
 from store.blobs.packs import PackReader
 from store.blobs.reader import ContentReader
@@ -18,6 +19,7 @@ from store.blobs.source import ChunkSource
 from store.database import new_id
 from store.errors import ChunkLost
 from store.files.models import ReleaseFile
+from tests.blobs.harm import cut_pack, store_pack, stored_pack
 from tests.clocks import ManualClock
 from tests.collection.warehouse import GRACE, Warehouse
 
@@ -52,6 +54,18 @@ def test_a_flipped_bit_is_found_and_the_chunk_is_missing_until_it_comes_again(wa
     assert check(warehouse).finding_count == 0
 
 
+def test_however_many_chunks_are_marked_each_is_told_once(warehouse: Warehouse) -> None:
+    per_pack = 2 * check_module._MARKED_AT_ONCE // 5  # the page ends in the third
+    for pack in range(3):
+        warehouse.content(*(f"{pack} {number}".encode() for number in range(per_pack)))
+    warehouse.change(Chunk.update({Chunk.state: DAMAGED}))
+    told = [text for text in check(warehouse).findings if "a check with repair takes that back" in text]
+    assert (len(told), len(set(told))) == (3 * per_pack, 3 * per_pack)
+    found = check(warehouse, repair=True)
+    assert (found.damaged, found.repaired) == (0, 3 * per_pack)
+    assert check(warehouse).finding_count == 0
+
+
 def test_a_pack_that_is_gone_loses_its_chunks(warehouse: Warehouse) -> None:
     warehouse.file(warehouse.content(b"first", b"second"))
     (pack,) = warehouse.rows(Pack)
@@ -64,9 +78,10 @@ def test_a_pack_that_is_gone_loses_its_chunks(warehouse: Warehouse) -> None:
 def test_a_pack_that_comes_back_brings_its_chunks_back(warehouse: Warehouse) -> None:
     warehouse.file(warehouse.content(b"first", b"second"))
     (pack,) = warehouse.rows(Pack)
-    away = warehouse.path(pack.id).rename(warehouse.folder / "away")
+    stored = stored_pack(warehouse.packs, pack.id)
+    warehouse.packs.remove(pack.id)
     check(warehouse, repair=True)
-    away.rename(warehouse.path(pack.id))
+    store_pack(warehouse.packs, pack.id, stored)
     assert check(warehouse).finding_count == 3  # both marks, and a content that misses chunks
     assert check(warehouse, repair=True).repaired == 2
     assert check(warehouse).finding_count == 0
@@ -75,7 +90,7 @@ def test_a_pack_that_comes_back_brings_its_chunks_back(warehouse: Warehouse) -> 
 def test_a_pack_that_was_cut_is_found_though_no_chunk_is_read(warehouse: Warehouse) -> None:
     warehouse.file(warehouse.content(random.Random(0).randbytes(100)))
     (pack,) = warehouse.rows(Pack)
-    warehouse.path(pack.id).write_bytes(warehouse.path(pack.id).read_bytes()[:99])
+    cut_pack(warehouse.packs, pack.id, 99)
     found = check(warehouse)
     assert [text.split(" ", 2)[2][:4] for text in found.findings if text.startswith("pack")] == ["ends"]
     assert found.damaged == 1
@@ -136,11 +151,38 @@ def test_a_pack_that_no_row_knows_is_removed_when_it_is_old(warehouse: Warehouse
     assert check(warehouse) == Checked()
 
 
+def test_a_pack_that_no_row_knows_is_left_while_a_collector_is_at_work(warehouse: Warehouse) -> None:
+    warehouse.group(b"of a stream that was killed before its rows")
+    with holding_lease(warehouse.db):
+        found = check(warehouse, repair=True)
+        assert (found.unknown_packs, found.finding_count, found.repaired) == (1, 1, 0)
+        assert "a collector is at work" in found.findings[0]
+    assert len(list(warehouse.packs.list_packs())) == 1
+    assert check(warehouse, repair=True).repaired == 1
+    with holding_lease(warehouse.db):  # which the check has given back
+        assert list(warehouse.packs.list_packs()) == []
+
+
+def test_a_check_that_is_stopped_looks_for_no_unknown_packs(warehouse: Warehouse) -> None:
+    warehouse.group(b"of a stream that was killed before its rows")
+    assert check(warehouse, repair=True, stopped=lambda: True) == Checked()
+
+
 def test_findings_beyond_a_thousand_are_counted(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_module, "MOST_FINDINGS", 2)
     warehouse.file(warehouse.content(b"1", b"2", b"3"))
     (pack,) = warehouse.rows(Pack)
     warehouse.packs.remove(pack.id)
+    found = check(warehouse)
+    assert (len(found.findings), found.finding_count) == (2, 3)
+
+
+def test_findings_beyond_a_mebibyte_are_counted(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse.file(warehouse.content(b"1", b"2", b"3"))
+    (pack,) = warehouse.rows(Pack)
+    warehouse.packs.remove(pack.id)
+    longest = max(len(text) for text in check(warehouse).findings)
+    monkeypatch.setattr(check_module, "MOST_FINDING_BYTES", 2 * longest)
     found = check(warehouse)
     assert (len(found.findings), found.finding_count) == (2, 3)
 
@@ -152,8 +194,8 @@ def test_storage_that_is_wrong_only_sometimes_is_told_and_nothing_is_marked(
     opened = warehouse.packs.open
 
     class Unstable(PackReader):
-        def __init__(self, pack_id: bytes) -> None:
-            self._reader = opened(pack_id)
+        def __init__(self, pack_id: bytes, *, first: tuple[int, int]) -> None:
+            self._reader = opened(pack_id, first=first)
             self._reads = 0
 
         def read(self, offset: int, length: int) -> bytes:
@@ -179,12 +221,12 @@ def test_a_chunk_that_moves_while_it_is_checked_is_no_finding(
     opened = warehouse.packs.open
     moved: list[int] = []
 
-    def open_late(pack_id: bytes) -> PackReader:
+    def open_late(pack_id: bytes, *, first: tuple[int, int]) -> PackReader:
         if not moved:
             monkeypatch.setattr(warehouse.packs, "open", opened)
             moved.append(warehouse.collector.collect().rewritten_packs)
             warehouse.packs.remove(pack_id)
-        return opened(pack_id)
+        return opened(pack_id, first=first)
 
     monkeypatch.setattr(warehouse.packs, "open", open_late)
     found = check(warehouse)

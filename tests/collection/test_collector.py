@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import store.blobs.collector as collector_module
 from store.blobs.collector import Collector
 from store.blobs.lease import holding_lease
 from store.blobs.models import DELETING, ZSTD, Chunk, CollectorLease, Content, ContentChunk, Pack
-from store.blobs.packs import PackMissing, PackStore
+from store.blobs.packs import PackMissing, PackStore, StoredPack
 from store.blobs.unused import CONTENT_REFERENCES
 from store.database import new_id
 from store.errors import BlobsDown, CollectorBusy, ReadOnly, StorageFull
@@ -297,10 +298,10 @@ def test_a_full_disk_does_not_keep_the_collector_from_making_room(
     warehouse.content(b"gone")
     clock.advance(seconds=GRACE)
 
-    def full(*args: object) -> bool:
+    def full(*args: object) -> int:
         raise StorageFull
 
-    monkeypatch.setattr(collector_module, "rewrite_pack", full)
+    monkeypatch.setattr(collector_module, "rewrite_packs", full)
     found = warehouse.collector.collect()
     assert (found.packs, found.rewritten_packs) == (1, 0)
 
@@ -338,7 +339,28 @@ def test_packs_that_no_row_knows_go_when_it_is_confirmed_and_they_are_old(
     assert warehouse.collector.preview().packs == 1
     found = warehouse.collector.collect(confirmed=True)
     assert (found.unknown_packs, found.packs) == (1, 1)
+    assert warehouse.counts() == (0, 0, 0, 1, 0)
+    clock.advance(seconds=GRACE)
+    warehouse.collector.collect()
     assert warehouse.counts() == (0, 0, 0, 0, 0)
+
+
+def test_a_collector_that_lost_its_lease_removes_no_pack_that_no_row_knows(
+    warehouse: Warehouse, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.group(b"of a stream that was killed before its rows")
+    clock.advance(seconds=10 * 365 * 24 * 3600)
+    listed = warehouse.packs.list_packs
+
+    def slept() -> Iterator[StoredPack]:
+        yield from listed()
+        warehouse.change(CollectorLease.update({CollectorLease.fence: CollectorLease.fence + 1}))
+
+    monkeypatch.setattr(warehouse.packs, "list_packs", slept)
+    with pytest.raises(CollectorBusy):
+        warehouse.collector.collect(confirmed=True)
+    assert len(list(listed())) == 1
+    assert warehouse.rows(Pack) == []
 
 
 def test_what_is_left_of_a_rewriting_that_was_killed_is_collected(

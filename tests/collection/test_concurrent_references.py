@@ -25,7 +25,7 @@ from store.uploads.models import UploadChunk
 from tests.clocks import ManualClock
 from tests.collection.warehouse import GRACE, Warehouse
 from tests.conftest import opened
-from tests.postgres_server import PostgresServer
+from tests.postgres_server import PostgresServer, pauses
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def half_done(database: Database, work: Callable[[Transaction], Any]) -> Iterato
     def write(tx: Transaction) -> Any:
         result = work(tx)
         worked.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return result
 
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(1) as threads, pauses():
         done: Future[Any] = threads.submit(database.write, write)
-        assert worked.wait(20)
+        assert worked.wait(60)
         try:
             yield done
         finally:
@@ -62,9 +62,9 @@ def blocked(
     """The results of two transactions: the second waits for a row that the first, which commits meanwhile, holds."""
     with ThreadPoolExecutor(1) as threads:
         with half_done(database, first) as done:
-            second: Future[Any] = threads.submit(database.write, work, wait_seconds=20)
+            second: Future[Any] = threads.submit(database.write, work, wait_seconds=60)
             wait_until(partial(is_waiting, database))
-        return done.result(20), second.result(20)
+        return done.result(60), second.result(60)
 
 
 def is_waiting(database: Database) -> bool:
@@ -77,7 +77,7 @@ def is_waiting(database: Database) -> bool:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    for _ in range(2000):
+    for _ in range(6000):
         if true():
             return
         threading.Event().wait(0.01)

@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import pytest
@@ -18,6 +17,9 @@ from store.blobs import collector, keeping, unused
 from store.blobs.keeping import Group
 from store.blobs.lease import Lease
 from store.blobs.models import Chunk
+from store.blobs.packs import PackStore
+from store.blobs.rewriting import rewrite_packs
+from store.blobs.unused import PackUse
 from store.database import Database, Transaction
 from store.errors import BlobsDown
 from store.uploads import chunks as upload_chunks
@@ -26,6 +28,11 @@ from tests.collection.turns import Violation
 
 RUNS = int(os.environ.get("INTERLEAVINGS", "10000"))
 """A drill sets it to 100000."""
+
+KINDS = ("upload", "assemble", "create", "delete", "download")
+
+MERGING_SEED = 34
+"""A beginning with small packs of which the collector makes one."""
 
 FIRST = int(os.environ.get("INTERLEAVINGS_SEED", "0"))
 
@@ -48,14 +55,26 @@ def test_no_interleaving_loses_a_live_byte_or_leaves_an_orphan(world: World) -> 
     run_many(world, range(FIRST, FIRST + RUNS))
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["upload", "assemble", "create", "delete"])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_schedule_of_two_with_three_switches_does_either(world: World, kind: str) -> None:
-    steps = world.run_two(kind, 1)
-    assert steps > 15
-    for switches in (1, 2, 3):
-        for chosen in combinations(range(1, steps + 1), switches):
-            world.run_two(kind, 1, *chosen)
+    assert sum(every_schedule(world, kind, 1, first, switches=3) for first in (0, 1)) > 150
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_schedule_of_two_with_two_switches_does_either_while_packs_are_merged(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged: list[int] = []
+
+    def noted(database: Database, packs: PackStore, lease: Lease, sources: Sequence[PackUse]) -> int:
+        merged.append(len(sources))
+        return rewrite_packs(database, packs, lease, sources)
+
+    monkeypatch.setattr(collector, "rewrite_packs", noted)
+    count = sum(every_schedule(world, kind, MERGING_SEED, first, switches=2) for first in (0, 1))
+    assert sum(1 for packs in merged if packs > 1) >= count
 
 
 # --- Planted bugs ----------------------------------------------------------------------------------------------------
@@ -173,6 +192,16 @@ def test_a_planted_bug_is_caught(world: World, monkeypatch: pytest.MonkeyPatch, 
     plant(monkeypatch, world)
     with pytest.raises(Violation):
         run_many(world, range(10_000))
+
+
+def every_schedule(world: World, kind: str, seed: int, first: int, *begun: int, switches: int) -> int:
+    """Runs all schedules that begin with the switches of `begun` and have at most so many; how many they were. At the
+    first step there is no switch: that would be to begin with the other."""
+    steps, count = world.run_two(kind, seed, first, *begun), 1
+    if len(begun) < switches:
+        for step in range(max((1, *begun)) + 1, steps + 1):
+            count += every_schedule(world, kind, seed, first, *begun, step, switches=switches)
+    return count
 
 
 def run_many(world: World, seeds: range) -> None:

@@ -14,6 +14,7 @@ from store.blobs.check import check_storage
 from store.blobs.collector import Collector
 from store.errors import BlobsDown
 from tests.blobs.faulty_packs import FaultyPacks, by_chance
+from tests.collection import turns
 from tests.collection.interleaving import GRACE, World, memory_world
 
 
@@ -43,7 +44,7 @@ def killed_at(world: World, number: int) -> bool:
     except Killed:
         return True
     finally:
-        world.db.step = world.packs.step = lambda: None
+        world.db.step = world.packs.step = turns.step
     return False
 
 

@@ -5,64 +5,131 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
+from typing import Self
 
 
 class Violation(Exception):
     """Something happened that must never happen."""
 
 
-class _Actor(threading.Thread):
-    def __init__(self, schedule: Schedule, name: str, work: Callable[[], None]) -> None:
-        super().__init__(name=name, daemon=True)
+class _Actor:
+    """One of those who take turns in a run."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self.name = name
+        self.work = work
         self.gate = threading.Lock()
         self.gate.acquire()
         self.done = False
         self.error: BaseException | None = None
-        self._schedule, self._work = schedule, work
 
-    def run(self) -> None:
-        self.gate.acquire()
-        self._schedule.local.actor = self
-        try:
-            self._work()
-        except BaseException as error:  # noqa: BLE001 - raised by the schedule, on the test's thread
-            self.error = error
-        self.done = True
-        self._schedule.turn.release()
+
+_LOCAL = threading.local()
+
+
+class _Hand:
+    """A thread that plays one actor after another: a new one for each would cost more than what the actor does."""
+
+    def __init__(self) -> None:
+        self._wanted = threading.Lock()
+        self._wanted.acquire()
+        self._part: tuple[Schedule, _Actor] | None = None
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def play(self, schedule: Schedule, actor: _Actor) -> None:
+        """Begins when the actor's turn comes."""
+        self._part = (schedule, actor)
+        self._wanted.release()
+
+    def dismiss(self) -> None:
+        """Ends the thread."""
+        self._part = None
+        self._wanted.release()
+
+    def _serve(self) -> None:
+        while True:
+            self._wanted.acquire()
+            if self._part is None:
+                return
+            schedule, actor = self._part
+            actor.gate.acquire()
+            _LOCAL.part = self._part
+            try:
+                actor.work()
+            except BaseException as error:  # noqa: BLE001 - raised by the schedule, on the test's thread
+                actor.error = error
+            _LOCAL.part = None
+            schedule.left(actor)
+
+
+class Company:
+    """The threads of many runs, one after another; a context manager."""
+
+    def __init__(self) -> None:
+        self._hands: list[_Hand] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hand in self._hands:
+            hand.dismiss()
+
+    def hands(self, count: int) -> list[_Hand]:
+        """So many threads, all of them free."""
+        self._hands += [_Hand() for _ in range(count - len(self._hands))]
+        return self._hands[:count]
+
+
+def step() -> None:
+    """What follows may wait for others' steps; nothing on threads that play no actor."""
+    part = getattr(_LOCAL, "part", None)
+    if part is not None:
+        schedule, actor = part
+        schedule.turn(actor)
 
 
 class Schedule:
-    """Lets one actor run at a time, and chooses who at each step."""
+    """Lets one actor run at a time, and chooses who at each step. `trace` is who had the turn."""
 
     def __init__(self, choose: Callable[[Sequence[int]], int]) -> None:
-        self.local = threading.local()
-        self.turn = threading.Lock()
-        self.turn.acquire()
         self.trace: list[str] = []
         self._choose = choose
+        self._actors: list[_Actor] = []
+        self._ended = threading.Lock()
+        self._ended.acquire()
 
-    def step(self) -> None:
-        """What follows may wait for others' steps; nothing for threads that are no actors."""
-        actor = getattr(self.local, "actor", None)
-        if actor is not None:
-            self.turn.release()
-            actor.gate.acquire()
-
-    def run(self, works: dict[str, Callable[[], None]]) -> None:
+    def run(self, company: Company, works: dict[str, Callable[[], None]]) -> None:
         """Runs all to their ends. Raises the first error of one."""
-        actors = [_Actor(self, name, work) for name, work in works.items()]
-        for actor in actors:
-            actor.start()
-        while waiting := [index for index, actor in enumerate(actors) if not actor.done]:
-            actor = actors[self._choose(waiting)]
-            self.trace.append(actor.name)
-            actor.gate.release()
-            self.turn.acquire()
-        for actor in actors:
-            actor.join()
-        for actor in actors:
+        self._actors = [_Actor(name, work) for name, work in works.items()]
+        for hand, actor in zip(company.hands(len(works)), self._actors, strict=True):
+            hand.play(self, actor)
+        self._next().gate.release()
+        self._ended.acquire()
+        for actor in self._actors:
             if actor.error is not None:
                 raise actor.error
+
+    def turn(self, actor: _Actor) -> None:
+        """Hands the turn on; comes back when it is this actor's again."""
+        chosen = self._next()
+        if chosen is not actor:
+            chosen.gate.release()
+            actor.gate.acquire()
+
+    def left(self, actor: _Actor) -> None:
+        """This actor is through."""
+        actor.done = True
+        if all(each.done for each in self._actors):
+            self._ended.release()
+        else:
+            self._next().gate.release()
+
+    def _next(self) -> _Actor:
+        waiting = [index for index, actor in enumerate(self._actors) if not actor.done]
+        chosen = self._actors[self._choose(waiting)]
+        self.trace.append(chosen.name)
+        return chosen
 
 
 def at_random(rng: random.Random) -> Callable[[Sequence[int]], int]:
@@ -88,15 +155,21 @@ def by_priority(rng: random.Random) -> Callable[[Sequence[int]], int]:
     return choose
 
 
-def preempted(*steps: int) -> Callable[[Sequence[int]], int]:
-    """The first actor to its end, and then the others, but for these steps: at each the turn goes to the next."""
-    count = current = 0
+class Preempted:
+    """One of two actors to its end and then the other, but for these steps: at each the turn goes to the other.
 
-    def choose(waiting: Sequence[int]) -> int:
-        nonlocal count, current
-        count += 1
-        if count in steps or current not in waiting:
-            current = next((index for index in waiting if index > current), waiting[0])
-        return current
+    Only steps at which both could go on are counted, in `count`: at others there is nothing to choose.
+    """
 
-    return choose
+    def __init__(self, first: int, *steps: int) -> None:
+        self.count = 0
+        self._current, self._steps = first, steps
+
+    def __call__(self, waiting: Sequence[int]) -> int:
+        """Whose turn it is."""
+        if len(waiting) == 1:
+            return waiting[0]
+        self.count += 1
+        if self.count in self._steps:
+            self._current = 1 - self._current
+        return self._current

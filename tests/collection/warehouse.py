@@ -18,6 +18,7 @@ from store.blobs.packs import PackStore
 from store.database import Database, Transaction, new_id
 from store.files.models import ReleaseFile
 from store.uploads.models import UploadChunk
+from tests.blobs.harm import flip_bit
 
 GRACE = 3600
 
@@ -27,7 +28,6 @@ class Warehouse:
 
     def __init__(self, database: Database, folder: Path, *, packs: PackStore | None = None) -> None:
         self.db = database
-        self.folder = folder
         self.packs = packs or LocalPacks(folder, registry_id=b"\1" * 16, expected=False)
         self.collector = Collector(database, self.packs, grace_seconds=GRACE)
         self.acme = new_id()
@@ -134,12 +134,6 @@ class Warehouse:
         """Executes a statement of Peewee's."""
         self.db.write(lambda tx: tx.execute(query))
 
-    def path(self, pack_id: bytes) -> Path:
-        """The file of a pack."""
-        return self.folder / "packs" / pack_id.hex()[-2:] / pack_id.hex()
-
     def flip(self, pack_id: bytes, offset: int) -> None:
         """Changes a bit of a stored pack."""
-        data = bytearray(self.path(pack_id).read_bytes())
-        data[offset] ^= 1
-        self.path(pack_id).write_bytes(data)
+        flip_bit(self.packs, pack_id, offset)

@@ -9,7 +9,7 @@ from typing import Any
 from store.access import Access
 from store.activity.models import Activity
 from store.database import Database
-from store.organizations.lookup import ProjectDetails
+from store.organizations.rows import ProjectDetails
 from store.releases.create import CreatedRelease, ReleaseDraft, create_release
 from store.releases.models import ReleaseProject
 from tests.contract.callers import member_of, member_of_all, new_organization, new_project

@@ -11,10 +11,12 @@ from typing import TypeVar
 from store.access import Access
 from store.access.scopes import SCOPES
 from store.database import Database, QueryEvent, new_id
-from store.organizations.lookup import OrganizationRow, ProjectDetails, find_organization
+from store.organizations.lookup import find_organization
 from store.organizations.organizations import OrganizationDraft, create_organization
 from store.organizations.projects import ProjectDraft, ProjectInOrganization, create_project
+from store.organizations.rows import OrganizationRow, ProjectDetails
 from store.paging import Page, PageRequest
+from tests.postgres_server import pauses
 
 T = TypeVar("T")
 
@@ -75,11 +77,12 @@ def held_at(db: Database, start: str) -> Iterator[Event]:
     def hold(event: QueryEvent) -> None:
         if event.sql.startswith(start) and not held.is_set():
             held.set()
-            go_on.wait(30)
+            go_on.wait(60)
 
     db.hooks.append(hold)
     try:
-        yield held
+        with pauses():
+            yield held
     finally:
         go_on.set()
 

@@ -14,7 +14,8 @@ from store.blobs.models import AS_IT_IS, ZSTD, Chunk
 from store.files.rows import UploadedFile
 from store.uploads.assemble import Assembly, ChunkRef, start_assembly
 from store.uploads.chunks import SentChunk, StoredChunks, missing_chunks, receive_chunks
-from store.uploads.uploads import register_upload
+from store.uploads.uploads import get_upload, register_upload
+from tests.blobs.harm import flip_bit
 from tests.contract.shelf import Shelf
 
 PIECE = 64 * 1024
@@ -67,6 +68,11 @@ class Sender:
         register_upload(self.shelf.db, self.shelf.blobs, self.access, draft)
         return draft.upload_id
 
+    def state_of(self, upload_id: bytes) -> tuple[str, int]:
+        """The upload's state, and how many bytes are committed."""
+        row = get_upload(self.shelf.db, self.access, organization=self.organization, upload_id=upload_id)
+        return row.state, row.committed_bytes
+
     def assembly(self, upload_id: bytes) -> Assembly:
         return start_assembly(
             self.shelf.db, self.shelf.blobs, self.access, organization=self.organization, upload_id=upload_id
@@ -105,10 +111,7 @@ class Sender:
     def damage(self, piece: bytes) -> None:
         """Turns a bit of the stored bytes of a chunk."""
         row = self.row(piece)
-        path = self.shelf.folder / "packs" / row.pack_id.hex()[-2:] / row.pack_id.hex()
-        stored = bytearray(path.read_bytes())
-        stored[row.pack_offset + row.stored_bytes // 2] ^= 1
-        path.write_bytes(stored)
+        flip_bit(self.shelf.blobs.packs, row.pack_id, row.pack_offset + row.stored_bytes // 2)
 
 
 def some_upload_id() -> bytes:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from store.commits import busy
 from store.database import Database
 from tests.contract.acme import Acme
+from tests.contract.chunks import Sender
 from tests.contract.shelf import Shelf
 
 
@@ -20,3 +22,15 @@ def shelf(database: Database, tmp_path: Path) -> Iterator[Shelf]:
     shelf = Shelf(acme, tmp_path / "blobs")
     yield shelf
     shelf.blobs.close()
+
+
+@pytest.fixture
+def sender(shelf: Shelf) -> Sender:
+    """Whoever sends chunks to that store."""
+    return Sender(shelf)
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets commits beside others waits a minute for them, on a machine that may be slow."""
+    monkeypatch.setattr(busy, "MAX_WAIT_SECONDS", 60.0)

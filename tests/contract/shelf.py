@@ -25,6 +25,7 @@ from store.paging import PageRequest
 from store.releases.read import get_release
 from store.uploads.models import Upload, UploadChunk
 from store.uploads.streams import FileUpload, open_upload
+from tests.blobs.harm import flip_bit
 from tests.contract.acme import Acme
 
 FRAME = 256 * 1024
@@ -145,12 +146,7 @@ class Shelf:
 
     def flip_byte_of(self, chunk: Chunk) -> None:
         """Change one stored byte of the chunk."""
-        path = next(path for path in self.packs() if path.name == chunk.pack_id.hex())
-        with path.open("r+b") as pack:
-            pack.seek(chunk.pack_offset + 1)
-            byte = pack.read(1)[0]
-            pack.seek(chunk.pack_offset + 1)
-            pack.write(bytes([byte ^ 1]))
+        flip_bit(self.blobs.packs, chunk.pack_id, chunk.pack_offset + 1)
 
     def damage_inline(self) -> None:
         """Change the bytes of every content that lies in its row."""

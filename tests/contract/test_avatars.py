@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from store import Store
 from store.access import Access
 from store.blobs.blobs import open_blobs
 from store.blobs.collector import Collector
-from store.blobs.models import Chunk, Content
+from store.blobs.models import Chunk, Content, Pack
+from store.blobs.s3_client import Bucket
 from store.database import Database
 from store.errors import (
     AvatarInvalid,
@@ -25,6 +27,7 @@ from store.errors import (
     FileTooLarge,
     OrganizationNotFound,
     SizeMismatch,
+    StorageFull,
 )
 from store.organizations.avatars import AvatarPicture, get_avatar, start_avatar
 from store.organizations.delete import delete_organization
@@ -32,6 +35,7 @@ from store.organizations.details import AvatarType, OrganizationDetails
 from store.organizations.organizations import OrganizationChanges, get_organization, update_organization
 from store.organizations.pictures import Pictures
 from store.paging import open_page_tokens
+from tests.blobs.harm import flip_bit
 from tests.clocks import ManualClock
 from tests.contract.acme import Acme
 from tests.contract.callers import OPERATOR
@@ -41,9 +45,9 @@ from tests.pictures import BLUE, RED, is_about, noise, opened, picture
 class Gallery:
     """The organization acme, and shorthands for what tests do with its picture."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, place: Path | Bucket) -> None:
         self.acme = Acme(database)
-        self.store = Store(database, open_blobs(database, folder), open_page_tokens(database))
+        self.store = Store(database, open_blobs(database, place), open_page_tokens(database))
 
     def upload(
         self, data: bytes, *, access: Access | None = None, slug: str = "acme", pieces: int = 100_000
@@ -198,15 +202,11 @@ def test_an_organization_that_was_deleted_meanwhile_gets_no_picture(gallery: Gal
     assert gallery.rows(Content) == []
 
 
-def test_a_picture_whose_bytes_were_damaged_is_refused_and_mended_by_the_next_upload(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_a_picture_whose_bytes_were_damaged_is_refused_and_mended_by_the_next_upload(gallery: Gallery) -> None:
     data = noise(512)
     uploaded = gallery.upload(data)
-    (pack,) = [path for path in (tmp_path / "blobs" / "packs").rglob("*") if path.is_file()]
-    stored = bytearray(pack.read_bytes())
-    stored[len(stored) // 2] ^= 1
-    pack.write_bytes(stored)
+    (pack,) = gallery.rows(Pack)
+    flip_bit(gallery.store.blobs.packs, pack.id, pack.size_bytes // 2)
     with pytest.raises(ChunkLost):
         gallery.download()
     assert gallery.upload(data) == uploaded
@@ -241,3 +241,30 @@ def test_the_collector_takes_the_picture_of_a_deleted_organization(gallery: Gall
     collector = Collector(gallery.store.db, gallery.store.blobs.packs, grace_seconds=100)
     assert collector.collect().contents == 1
     assert (gallery.rows(Content), gallery.rows(Chunk)) == ([], [])
+
+
+def test_a_full_disk_of_temporary_files_is_storage_full(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery.upload(picture(colour=RED))
+    with monkeypatch.context() as patched:
+        # The one device whose every write finds no space.
+        patched.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("r+b", buffering=0))  # noqa: SIM115
+        with pytest.raises(StorageFull):
+            gallery.upload(picture(colour=BLUE))
+        with pytest.raises(StorageFull):
+            gallery.download()
+
+    assert is_about(colour_of(gallery.download()), RED)
+
+
+def test_a_picture_whose_rows_cannot_be_written_leaves_no_bytes(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFull
+
+    with monkeypatch.context() as patched:
+        patched.setattr("store.organizations.avatars.keep_received", full)
+        with pytest.raises(StorageFull):
+            gallery.upload(noise(256))
+
+    assert list(gallery.store.blobs.packs.list_packs()) == []

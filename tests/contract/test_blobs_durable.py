@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+import store.blobs.writing as writing_module
+import store.uploads.streams as streams_module
 from store.blobs.blobs import open_blobs
 from store.blobs.local import BlobFolderRefused, LocalPacks
 from store.database import CannotOpen, Database, new_id
-from store.errors import BlobsDown, ChunkLost, DatabaseBusy, DatabaseDown, ReadOnly, StorageFull
+from store.errors import BlobsDown, ChunkLost, DatabaseBusy, DatabaseDown, ReadOnly, RegistryError, StorageFull
 from store.uploads.models import Upload
 from tests.contract.shelf import Shelf, content_of
 
@@ -162,12 +164,19 @@ def test_short_reads_are_read_on(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_disk_that_cannot_read_is_lost_bytes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     file = shelf.upload(content_of(MIB)).file
+    packs = {(pack.stat().st_dev, pack.stat().st_ino) for pack in shelf.packs()}
 
-    def fail(*_: int) -> bytes:
-        raise OSError(errno.EIO, "I/O error")
+    def failing(read: Callable[..., Any]) -> Callable[..., Any]:
+        def fail(fd: int, *arguments: Any) -> Any:
+            opened = os.fstat(fd)
+            if (opened.st_dev, opened.st_ino) in packs:
+                raise OSError(errno.EIO, "I/O error")
+            return read(fd, *arguments)
 
-    monkeypatch.setattr(os, "pread", fail)
-    monkeypatch.setattr(os, "preadv", fail)
+        return fail
+
+    monkeypatch.setattr(os, "pread", failing(os.pread))
+    monkeypatch.setattr(os, "preadv", failing(os.preadv))
     with pytest.raises(ChunkLost):
         shelf.download(file)
 
@@ -225,6 +234,42 @@ def test_an_upload_that_does_not_get_its_turn_in_the_database_leaves_no_bytes_an
     assert waits == [60.0]
     shelf.assert_nothing_kept(but=[Upload])
     assert shelf.download(shelf.send(content, draft).file) == content
+
+
+@pytest.mark.parametrize(("error", "stays"), [(StorageFull(), False), (DatabaseBusy(), False), (ReadOnly(), True)])
+def test_bytes_of_a_group_stay_only_where_its_rows_may_be_found_by_the_next_start(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, error: RegistryError, stays: bool
+) -> None:
+    monkeypatch.setattr(writing_module, "GROUP_BYTES", MIB)
+    draft, content = shelf.draft(), content_of(5 * MIB)
+    with monkeypatch.context() as patched:
+        patched.setattr(streams_module, "commit_chunks", raising(error))
+        with pytest.raises(type(error)):
+            shelf.send(content, draft)
+
+    assert (len(shelf.packs()), shelf.unfinished()) == (int(stays), [])
+    assert shelf.download(shelf.send(content, draft).file) == content
+
+
+@pytest.mark.parametrize(("error", "stays"), [(StorageFull(), False), (ReadOnly(), True)])
+def test_bytes_of_an_end_stay_only_where_its_rows_may_be_found_by_the_next_start(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, error: RegistryError, stays: bool
+) -> None:
+    draft, content = shelf.draft(), content_of(MIB)
+    with monkeypatch.context() as patched:
+        patched.setattr(streams_module, "finish_upload", raising(error))
+        with pytest.raises(type(error)):
+            shelf.send(content, draft)
+
+    assert (len(shelf.packs()), shelf.unfinished()) == (int(stays), [])
+    assert shelf.download(shelf.send(content, draft).file) == content
+
+
+def raising(error: RegistryError) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_packs_that_a_dead_process_left_are_removed_and_a_living_ones_stay(shelf: Shelf) -> None:

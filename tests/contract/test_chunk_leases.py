@@ -8,22 +8,15 @@ from contextlib import suppress
 from itertools import count
 from threading import Event
 
-import pytest
-
 from store.blobs.collector import Collector
 from store.errors import BlobsDown, ChunksMissing
 from store.files.change import delete_file
 from store.files.rows import UploadedFile
 from tests.clocks import ManualClock
 from tests.contract.chunks import Sender, cut, digest, refs
-from tests.contract.shelf import Shelf, content_of
+from tests.contract.shelf import content_of
 
 HOUR = 3600
-
-
-@pytest.fixture
-def sender(shelf: Shelf) -> Sender:
-    return Sender(shelf)
 
 
 def collect(sender: Sender) -> None:

@@ -21,11 +21,6 @@ from tests.s3_server import S3Server
 MIB = 2**20
 
 
-@pytest.fixture
-def sender(shelf: Shelf) -> Sender:
-    return Sender(shelf)
-
-
 def raising(error: RegistryError) -> Callable[..., Any]:
     def fail(*_: object, **__: object) -> None:
         raise error

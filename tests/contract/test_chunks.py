@@ -25,11 +25,6 @@ MIB = 2**20
 TEXT = b"some text that compresses well, as texts do. " * 1000
 
 
-@pytest.fixture
-def sender(shelf: Shelf) -> Sender:
-    return Sender(shelf)
-
-
 def test_what_was_never_sent_is_missing_each_once_and_in_order(sender: Sender) -> None:
     pieces = [b"c", b"a", b"b", b"a", b"c"]
     assert sender.missing(pieces) == [digest(b"c"), digest(b"a"), digest(b"b")]

@@ -72,10 +72,10 @@ def test_parallel_calls_for_releases_of_one_repository_store_each_commit_once(ac
 def test_a_call_that_waits_as_long_as_it_may_is_told_that_the_release_is_busy(acme: Acme) -> None:
     with ThreadPoolExecutor(1) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
         first = pool.submit(set_to, acme, CommitDraft("a"))
-        assert held.wait(30)
+        assert held.wait(60)
         with pytest.raises(CommitsBusy) as busy:
             set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b")], wait_seconds=0.05)
-    first.result(30)
+    first.result(60)
     assert busy.value.retry_after_seconds
     assert busy.value.metadata == {"name": f"organizations/acme/releases/{VERSION}"}
     assert keys(acme) == ["a"]
@@ -84,10 +84,10 @@ def test_a_call_that_waits_as_long_as_it_may_is_told_that_the_release_is_busy(ac
 def test_those_who_wait_for_a_release_leave_the_database_to_everybody_else(acme: Acme) -> None:
     with ThreadPoolExecutor(13) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
         calls = [pool.submit(set_to, acme, CommitDraft("a"))]
-        assert held.wait(30)
+        assert held.wait(60)
         calls += [pool.submit(set_to, acme, CommitDraft(f"b{number}")) for number in range(12)]
         assert get_release(acme.db, acme.everybody, "acme", VERSION).release.commit_count == 0
-    assert [call.result(30).release.commit_count for call in calls] == [1] * 13
+    assert [call.result(60).release.commit_count for call in calls] == [1] * 13
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # an SQLite database has one process
@@ -99,7 +99,7 @@ def test_another_process_that_holds_the_release_or_its_repository_makes_a_call_w
     with psycopg.connect(database_url) as other:
         other.execute(f"SELECT 1 FROM {table} FOR UPDATE")
         with pytest.raises(CommitsBusy):
-            set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b", "r")], wait_seconds=0.2)
+            set_commits(acme.db, acme.everybody, "acme", VERSION, [CommitDraft("b", "r")], wait_seconds=1.0)
         other.rollback()
     assert keys(acme) == ["a"]
     set_to(acme, CommitDraft("b", "r"))

@@ -20,6 +20,7 @@ from store.blobs.local_reader import LocalPackReader
 from store.blobs.models import Chunk
 from store.blobs.reader import ContentReader
 from store.errors import ChunkLost
+from tests.blobs.harm import flip_bit
 from tests.contract.shelf import Shelf, content_of
 
 MIB = 2**20
@@ -223,10 +224,7 @@ def test_damage_is_raised_and_what_lies_around_it_can_be_read(shelf: Shelf) -> N
     data = content_of(8 * MIB)
     content = keep(shelf, data)
     (damaged,) = [row for row in shelf.rows(Chunk) if row.pack_offset <= 4 * MIB < row.pack_offset + row.stored_bytes]
-    (pack,) = shelf.packs()
-    stored = bytearray(pack.read_bytes())
-    stored[4 * MIB] ^= 1
-    pack.write_bytes(stored)
+    flip_bit(shelf.blobs.packs, damaged.pack_id, 4 * MIB)
 
     with shelf.blobs.open(content) as reader:
         reader.seek(3 * MIB)

@@ -10,7 +10,7 @@ import pytest
 
 from store.access import Access
 from store.activity.models import Activity
-from store.blobs.models import Chunk, Content
+from store.blobs.models import Chunk, Content, Pack
 from store.database import Database
 from store.errors import (
     ChunkLost,
@@ -29,6 +29,7 @@ from store.files.names import FileNameIssue
 from store.files.rows import FileDraft, FileKind, UploadedFile
 from store.organizations.models import Organization
 from store.paging import PageRequest
+from tests.blobs.harm import flip_bit
 from tests.clocks import ManualClock
 from tests.contract.acme import Acme
 from tests.contract.shelf import Shelf, content_of
@@ -108,8 +109,8 @@ def test_content_that_was_read_wrongly_is_asked_for_and_mended_by_its_upload(she
     if size <= 16 * 1024:
         shelf.db.write(lambda tx: tx.execute(Content.update(inline_data=b"x" * size)))
     else:
-        (pack,) = shelf.packs()
-        pack.write_bytes(pack.read_bytes()[:-1] + b"x")
+        (pack,) = shelf.rows(Pack)
+        flip_bit(shelf.blobs.packs, pack.id, pack.size_bytes - 1)
     with pytest.raises(ChunkLost):
         shelf.download(file)
 

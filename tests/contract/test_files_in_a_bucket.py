@@ -12,31 +12,35 @@ from tests.contract.bucket import empty_bucket, shelf_in_a_bucket, sqlite_url  #
 from tests.contract.shelf import Shelf, content_of
 from tests.contract.test_assemble import (  # noqa: F401 - they are this module's tests, too
     test_a_caller_who_is_gone_ends_the_reading,
-    test_a_cancelled_upload_cannot_be_assembled,
     test_a_chunk_of_another_size_than_listed_is_refused,
     test_a_chunk_that_is_removed_behind_its_page_is_missing_in_the_end,
+    test_a_damaged_chunk_is_missing_from_then_on_and_mended_when_it_comes_again,
+    test_a_damaged_frame_is_missing,
     test_a_file_of_chunks_reads_back,
     test_a_file_of_which_chunks_are_missing_names_them_in_order,
     test_a_file_that_is_not_what_was_announced_is_not_made,
     test_a_finished_upload_answers_its_file_without_a_list,
-    test_a_later_assembly_takes_over,
     test_a_list_comes_in_pages_and_names_a_chunk_several_times,
     test_a_long_list_of_missing_chunks_is_cut_and_counted,
-    test_a_release_that_is_deleted_meanwhile_gets_no_file,
     test_a_small_file_lies_in_its_row,
-    test_an_assembly_and_a_stream_of_one_upload_take_over_from_one_another,
-    test_an_assembly_of_an_upload_that_streamed_bytes_leaves_them_until_it_is_finished,
-    test_an_upload_of_a_release_that_the_caller_may_not_write_looks_missing,
-    test_an_upload_that_is_not_there_cannot_be_assembled,
     test_assembling_keeps_the_chunks_for_another_grace_time,
     test_chunks_of_another_organization_are_missing,
     test_chunks_that_came_as_frames_read_back,
     test_content_that_came_by_the_other_door_is_not_stored_again,
     test_the_same_content_is_the_same_file_and_other_content_only_a_replacement,
 )
+from tests.contract.test_assemble_turns import (  # noqa: F401 - they are this module's tests, too
+    test_a_cancelled_upload_cannot_be_assembled,
+    test_a_later_assembly_takes_over,
+    test_a_release_that_is_deleted_meanwhile_gets_no_file,
+    test_an_assembly_and_a_stream_of_one_upload_take_over_from_one_another,
+    test_an_assembly_of_an_upload_that_streamed_bytes_leaves_them_until_it_is_finished,
+    test_an_upload_of_a_release_that_the_caller_may_not_write_looks_missing,
+    test_an_upload_that_is_not_there_cannot_be_assembled,
+)
 from tests.contract.test_chunks import (  # noqa: F401 - they are this module's tests, too
-    sender,
     test_a_chunk_that_is_not_what_it_says_is_refused,
+    test_a_damaged_chunk_is_missing,
     test_a_frame_of_other_bytes_is_refused,
     test_a_frame_that_saves_nothing_is_stored_unpacked,
     test_a_stream_that_is_cut_leaves_nothing_of_its_last_group,
@@ -55,7 +59,10 @@ from tests.contract.test_chunks import (  # noqa: F401 - they are this module's 
 from tests.contract.test_content_reader import (  # noqa: F401 - they are this module's tests, too
     large,
     test_a_closed_one_is_closed,
+    test_a_position_beyond_the_end_stays_there,
+    test_damage_is_raised_and_what_lies_around_it_can_be_read,
     test_it_is_a_buffered_file_that_wrappers_take,
+    test_short_reads_give_some_of_the_next_bytes,
 )
 from tests.contract.test_files_change import (  # noqa: F401 - they are this module's tests, too
     test_a_deleted_file_is_gone_and_its_name_is_free,
@@ -75,9 +82,11 @@ from tests.contract.test_files_create import (  # noqa: F401 - they are this mod
     test_an_organization_may_ask_for_more_to_download_a_kind,
     test_an_upload_may_replace_too,
     test_bad_fields_are_named,
+    test_content_that_was_read_wrongly_is_asked_for_and_mended_by_its_upload,
     test_creating_from_content_marks_it_as_used,
     test_known_content_makes_a_file_without_a_byte,
     test_names_that_differ_in_case_or_form_only_collide,
+    test_of_many_at_once_one_stands,
     test_only_who_may_write_the_release_creates,
     test_other_content_is_refused_unless_it_replaces,
     test_replacing_is_an_activity_of_the_files_projects,
@@ -87,6 +96,7 @@ from tests.contract.test_files_create import (  # noqa: F401 - they are this mod
 )
 from tests.contract.test_files_download import (  # noqa: F401 - they are this module's tests, too
     test_a_file_is_found_under_its_own_release_only,
+    test_a_flipped_bit_ends_in_chunk_lost_after_the_right_bytes,
     test_a_read_may_begin_at_the_end_and_not_beyond,
     test_every_range_is_what_was_asked_for,
     test_files_go_with_their_release,

@@ -7,7 +7,6 @@ import pytest
 from store.database import Database, Terms
 from store.errors import InvalidField, OrganizationExists, OrganizationNotFound
 from store.organizations.details import OrganizationDetails
-from store.organizations.lookup import OrganizationRow
 from store.organizations.organizations import (
     OrganizationChanges,
     OrganizationDraft,
@@ -16,6 +15,7 @@ from store.organizations.organizations import (
     list_organizations,
     update_organization,
 )
+from store.organizations.rows import OrganizationRow
 from store.paging import PageRequest
 from tests.clocks import ManualClock
 from tests.contract.callers import OPERATOR, all_pages, at_once, errors_in, member_of_all, new_organization

@@ -16,9 +16,9 @@ from store.access.projects import (
 )
 from store.database import Database, new_id
 from store.errors import ProjectForbidden
-from store.organizations.lookup import OrganizationRow, ProjectDetails
 from store.organizations.organizations import OrganizationChanges, update_organization
 from store.organizations.projects import ProjectChanges, update_project
+from store.organizations.rows import OrganizationRow, ProjectDetails
 from tests.contract.callers import OPERATOR, member_of, member_of_all, new_organization, new_project
 
 

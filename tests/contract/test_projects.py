@@ -8,7 +8,6 @@ import pytest
 from store.access import Access
 from store.database import Database, Terms
 from store.errors import InvalidField, OrganizationNotFound, ProjectExists, ProjectNotFound
-from store.organizations.lookup import ProjectDetails
 from store.organizations.organizations import OrganizationChanges, update_organization
 from store.organizations.projects import (
     ProjectChanges,
@@ -19,6 +18,7 @@ from store.organizations.projects import (
     list_projects,
     update_project,
 )
+from store.organizations.rows import ProjectDetails
 from store.paging import Page, PageRequest
 from tests.clocks import ManualClock
 from tests.contract.callers import (

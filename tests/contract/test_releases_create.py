@@ -246,7 +246,7 @@ def test_a_create_with_commits_that_waits_as_long_as_it_may_is_told_that_they_ar
     acme.release("1.0.0", "web")
     with ThreadPoolExecutor(1) as pool, held_at(acme.db, 'INSERT INTO "release_commit"') as held:
         first = pool.submit(acme.release, "1.0.0", commits=(CommitDraft("a", "shared"),))
-        assert held.wait(30)
+        assert held.wait(60)
         for version in ("1.0.0", "2.0.0"):  # the same release, and one whose repository is the same
             draft = ReleaseDraft(version, projects=("web",), commits=(CommitDraft("b", "shared"),))
             with pytest.raises(CommitsBusy) as busy:
@@ -254,7 +254,7 @@ def test_a_create_with_commits_that_waits_as_long_as_it_may_is_told_that_they_ar
             assert busy.value.metadata == {"name": f"organizations/acme/releases/{version}"}
         with pytest.raises(CommitsBusy):
             set_commits(acme.db, acme.everybody, "acme", "1.0.0", [CommitDraft("b")], wait_seconds=0.05)
-    first.result(30)
+    first.result(60)
     with pytest.raises(ReleaseNotFound):
         get_release(acme.db, acme.everybody, "acme", "2.0.0")
 
@@ -266,7 +266,7 @@ def test_a_create_whose_repository_another_process_holds_is_told_that_it_is_busy
     with psycopg.connect(database_url) as other:
         other.execute("SELECT 1 FROM repository FOR UPDATE")
         with pytest.raises(CommitsBusy):
-            create_release(acme.db, acme.everybody, "acme", draft, wait_seconds=0.2)
+            create_release(acme.db, acme.everybody, "acme", draft, wait_seconds=1.0)
         other.rollback()
     created: CreatedRelease = create_release(acme.db, acme.everybody, "acme", draft)
     assert created.outcome is CreateOutcome.CREATED

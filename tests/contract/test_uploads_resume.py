@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from store.blobs import writing
+from store.blobs import intake, writing
 from store.blobs.blobs import open_blobs
 from store.blobs.models import DAMAGED, Chunk, ContentChunk, Pack
 from store.errors import (
@@ -28,6 +27,7 @@ from store.uploads.models import Upload, UploadChunk
 from store.uploads.rows import UploadRow
 from store.uploads.streams import FileUpload
 from store.uploads.uploads import cancel_upload, get_upload, purge_uploads, register_upload
+from tests.blobs.harm import cut_pack
 from tests.clocks import START_US, ManualClock
 from tests.contract.shelf import Shelf, chunk_sizes, content_of, frames_of
 
@@ -143,10 +143,10 @@ def test_committed_bytes_never_go_down(shelf: Shelf) -> None:
         before = committed
 
 
-def test_an_upload_goes_on_in_another_process(shelf: Shelf, tmp_path: Path) -> None:
+def test_an_upload_goes_on_in_another_process(shelf: Shelf) -> None:
     draft = shelf.draft()
     committed = send_part(shelf, draft, 3 * MIB)
-    other = open_blobs(shelf.db, shelf.folder)
+    other = open_blobs(shelf.db, shelf.place)
     mine, shelf.blobs = shelf.blobs, other
     try:
         assert shelf.download(send_rest(shelf, draft, committed).file) == CONTENT
@@ -168,12 +168,14 @@ def test_groups_are_committed_while_the_stream_goes_on(shelf: Shelf) -> None:
 def test_a_group_is_committed_when_nothing_more_comes(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "GROUP_SECONDS", 0.01)
     monkeypatch.setattr(writing, "GROUP_BYTES", 2**40)
+    monkeypatch.setattr(intake, "BLOCK_SECONDS", 3600.0)  # a slow machine would send half of one, and keep the rest
     draft = shelf.draft()
     with shelf.open_upload(draft) as upload:
-        upload.write(CONTENT[: 4 * MIB], offset=0)  # two blocks
-        while look(shelf, draft).committed_bytes < whole_chunks(4 * MIB):
+        two_blocks = 2 * intake.BLOCK_BYTES
+        upload.write(CONTENT[:two_blocks], offset=0)
+        while look(shelf, draft).committed_bytes < whole_chunks(two_blocks):
             pass
-        upload.write(CONTENT[4 * MIB :], offset=4 * MIB)
+        upload.write(CONTENT[two_blocks:], offset=two_blocks)
         assert shelf.download(finish(upload).file) == CONTENT
 
 
@@ -353,12 +355,11 @@ def test_damaged_chunks_are_mended_when_their_content_comes_again(shelf: Shelf, 
     if harm == "flip":
         shelf.flip_byte_of(shelf.rows(Chunk)[0])
     elif harm == "cut":
-        with shelf.packs()[0].open("r+b") as pack:
-            pack.truncate(MIB)
+        cut_pack(shelf.blobs.packs, shelf.rows(Pack)[0].id, MIB // 2)
     elif harm == "noted":
         shelf.db.write(lambda tx: tx.execute(Chunk.update({Chunk.state: DAMAGED})))
     else:
-        shelf.packs()[0].unlink()
+        shelf.blobs.packs.remove(shelf.rows(Pack)[0].id)
     with pytest.raises(ChunkLost):
         shelf.download(first)
 

@@ -25,7 +25,7 @@ from releaseregistry.v1 import organizations_pb2
 from tests import postgres_server
 from tests.crash.invariants import Rows, check_rows, list_versions, postgres_rows, settle, sqlite_rows, unfinished_packs
 from tests.crash.ledger import ReleaseEntry, Tally
-from tests.crash.workload import ORGANIZATION, BrokenPromise, Worker
+from tests.crash.workload import CALL_SECONDS, ORGANIZATION, BrokenPromise, Worker
 from tests.server_process import ServerProcess, Stubs
 
 WORKERS = 4
@@ -76,7 +76,7 @@ class Drill:
             organization = organizations_pb2.Organization(slug=ORGANIZATION.partition("/")[2])
             stubs.organizations.CreateOrganization(
                 organizations_pb2.CreateOrganizationRequest(organization=organization),
-                timeout=10,
+                timeout=CALL_SECONDS,
                 metadata=self.server.metadata,
             )
             for slug in ("web", "api"):
@@ -84,7 +84,7 @@ class Drill:
                     organizations_pb2.CreateProjectRequest(
                         parent=ORGANIZATION, project=organizations_pb2.Project(slug=slug)
                     ),
-                    timeout=10,
+                    timeout=CALL_SECONDS,
                     metadata=self.server.metadata,
                 )
 
@@ -102,7 +102,7 @@ class Drill:
         shot.set()
         self.server.kill()
         for thread in threads:
-            thread.join(60)
+            thread.join(2 * CALL_SECONDS)
         if any(thread.is_alive() for thread in threads):
             raise BrokenPromise("a caller hangs on a server that is dead")
         if problems := [problem for worker in self.workers for problem in worker.problems]:

@@ -113,16 +113,15 @@ def test_the_drill_notices_rows_that_disagree(copy: Drill, claim: str) -> None:
             check_rows(rows, engine="sqlite", blobs=copy.blobs)
 
 
-def a_pack(drill: Drill) -> Path:
-    return next(path for path in sorted((drill.blobs / "packs").rglob("*")) if path.is_file() and path.stat().st_size)
-
-
 def test_the_drill_notices_a_pack_that_is_shorter_than_its_rows_say(copy: Drill) -> None:
-    pack = a_pack(copy)
-    os.truncate(pack, pack.stat().st_size - 1)
+    with sqlite_rows(copy.server.data / "registry.db") as rows:
+        pack_id, end = rows("SELECT pack_id, max(pack_offset + stored_bytes) FROM chunk GROUP BY pack_id")[0]
+        name = bytes(pack_id).hex()
+        # The file may be longer than that: a kill leaves bytes of which no row tells.
+        os.truncate(copy.blobs / "packs" / name[-2:] / name, end - 1)
 
-    with sqlite_rows(copy.server.data / "registry.db") as rows, pytest.raises(BrokenPromise, match="shorter"):
-        check_rows(rows, engine="sqlite", blobs=copy.blobs)
+        with pytest.raises(BrokenPromise, match="shorter"):
+            check_rows(rows, engine="sqlite", blobs=copy.blobs)
 
 
 def look(drill: Drill) -> None:

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from releaseregistry.v1 import files_pb2, organizations_pb2, releases_pb2, uploads_pb2, uploads_pb2_grpc
 
-from tests.s3_server import S3Server
+from tests.s3_server import S3Server, environment_of
 from tests.server_process import ServerProcess, Stubs
 
 MIB = 2**20
@@ -23,14 +23,7 @@ RELEASE = "organizations/acme/releases/app@1.0.0"
 
 @pytest.fixture
 def environment(s3_server: S3Server) -> dict[str, str]:
-    bucket = s3_server.fresh_bucket()
-    return {
-        "RELEASES_BLOBS": f"s3://{bucket.name}/{bucket.prefix}",
-        "RELEASES_S3_ENDPOINT": bucket.endpoint,
-        "RELEASES_S3_ACCESS_KEY_ID": bucket.access_key_id,
-        "RELEASES_S3_SECRET_ACCESS_KEY": bucket.secret_access_key or "",
-        "RELEASES_S3_ALLOW_HTTP": "yes",
-    }
+    return environment_of(s3_server.fresh_bucket())
 
 
 def header(upload_id: str, file_name: str) -> files_pb2.UploadReleaseFileRequest:

@@ -40,8 +40,8 @@ def strace() -> str:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server on SQLite with one release."""
-    with ServerProcess(tmp_path / "server") as server:
+    """A server on SQLite with one release, which has done its housekeeping: nothing is written but for calls."""
+    with ServerProcess(tmp_path / "server", environment={"RELEASES_LOG_LEVEL": "debug"}) as server:
         with server.channel() as channel:
             stubs = Stubs(channel)
             stubs.organizations.CreateOrganization(
@@ -55,6 +55,10 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
                 metadata=server.metadata,
             )
             create(stubs, server, "app@1.0.0")
+        deadline = time.monotonic() + 60
+        while '"job": "scrub"' not in server.output():  # the last of them
+            assert time.monotonic() < deadline, server.output()[-2000:]
+            time.sleep(0.05)
         yield server
 
 
@@ -103,7 +107,7 @@ def traced(strace: str, server: ServerProcess, trace: Path) -> Iterator[None]:
         time.sleep(0.2)  # for the last lines to be written; nothing is concluded from how long it takes
     finally:
         tracer.send_signal(signal.SIGINT)
-        tracer.communicate(timeout=30)
+        tracer.communicate(timeout=60)
 
 
 def completed(trace: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -42,15 +43,12 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield running
 
 
-def frames(
-    upload_id: str, start: int, stop: int, *, pause: float = 0.0
-) -> Iterator[files_pb2.UploadReleaseFileRequest]:
+def frames(upload_id: str, start: int, stop: int) -> Iterator[files_pb2.UploadReleaseFileRequest]:
     header = files_pb2.UploadHeader(upload_id=upload_id, parent=RELEASE, file_name="big.bin")
     yield files_pb2.UploadReleaseFileRequest(header=header)
     for at in range(start, stop, MIB):
         piece = CONTENT[at : min(at + MIB, stop)]
         yield files_pb2.UploadReleaseFileRequest(data=files_pb2.UploadData(offset=at, data=piece))
-        time.sleep(pause)
     if stop == len(CONTENT):
         finish = files_pb2.UploadFinish(size_bytes=stop, sha256=hashlib.sha256(CONTENT).hexdigest())
         yield files_pb2.UploadReleaseFileRequest(finish=finish)
@@ -81,18 +79,24 @@ def download(server: ServerProcess, name: str) -> bytes:
 
 def test_an_upload_goes_on_after_each_of_many_kills(server: ServerProcess) -> None:
     upload_id, before = str(uuid.uuid4()), 0
-    for _ in range(2):
+    for stop in (8 * MIB, 16 * MIB):
+        killed = threading.Event()
+
+        def part(begin: int, end: int, killed: threading.Event) -> Iterator[files_pb2.UploadReleaseFileRequest]:
+            yield from frames(upload_id, begin, end)
+            killed.wait(60)  # neither finished nor closed: it is cut
+
         with server.channel() as channel:
             call = Stubs(channel).releases.UploadReleaseFile.future(
-                frames(upload_id, before, len(CONTENT) - 1, pause=0.1), metadata=server.metadata, timeout=60
+                part(before, stop, killed), metadata=server.metadata, timeout=100
             )
-            deadline = time.monotonic() + 30
-            while committed(server, upload_id) <= before and not call.done() and time.monotonic() < deadline:
+            deadline = time.monotonic() + 60
+            while (seen := committed(server, upload_id)) <= before and time.monotonic() < deadline:
                 time.sleep(0.02)
-            seen = committed(server, upload_id)
             assert seen > before
             server.kill()
-            assert call.exception(timeout=30) is not None
+            assert call.exception(timeout=60) is not None
+            killed.set()
         server.start()
         after = committed(server, upload_id)
         assert after >= seen  # what was told to be committed is
@@ -100,7 +104,7 @@ def test_an_upload_goes_on_after_each_of_many_kills(server: ServerProcess) -> No
 
     with server.channel() as channel:
         answer = Stubs(channel).releases.UploadReleaseFile(
-            frames(upload_id, before, len(CONTENT)), metadata=server.metadata, timeout=60
+            frames(upload_id, before, len(CONTENT)), metadata=server.metadata, timeout=100
         )
 
     assert answer.created
@@ -115,14 +119,14 @@ def test_an_answer_that_was_lost_is_given_again(server: ServerProcess) -> None:
     upload_id = str(uuid.uuid4())
     with server.channel() as channel:
         first = Stubs(channel).releases.UploadReleaseFile(
-            frames(upload_id, 0, len(CONTENT)), metadata=server.metadata, timeout=60
+            frames(upload_id, 0, len(CONTENT)), metadata=server.metadata, timeout=100
         )
     server.kill()
     server.start()
 
     with server.channel() as channel:
         again = Stubs(channel).releases.UploadReleaseFile(
-            frames(upload_id, 0, len(CONTENT)), metadata=server.metadata, timeout=60
+            frames(upload_id, 0, len(CONTENT)), metadata=server.metadata, timeout=100
         )
 
     assert again == first

@@ -47,7 +47,8 @@ def things_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @contextmanager
 def things_at(url: str, clock: ManualClock | None = None, **options: Any) -> Iterator[Database]:
-    """The database at the URL, with the tests' own table."""
+    """The database at the URL, with the tests' own table. Nobody is told that it is busy within a minute."""
+    options = {"wait_seconds": 60.0, **options}
     database = open_database(url, clock=clock, migrations_folder=MIGRATIONS, **options)
     try:
         database.migrate()
@@ -116,7 +117,7 @@ class Plug:
 
     def __enter__(self) -> Self:
         self.future = self._crowd.start(lambda: self._database.write(self._hold, long=True))
-        assert self._reached.wait(10)
+        assert self._reached.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,7 +134,7 @@ class Plug:
 
     def _hold(self, tx: Transaction) -> None:
         self._reached.set()
-        self._pulled.wait(30)
+        self._pulled.wait(60)
 
 
 @pytest.fixture

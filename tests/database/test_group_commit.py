@@ -62,7 +62,7 @@ def test_a_caller_is_told_only_after_the_commit(sqlite_things: Database, plug: P
 
     def hold(_: Transaction) -> None:
         reached.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     def fail(tx: Transaction) -> None:
         raise KeyError(*tx.rows(NAMES))
@@ -71,7 +71,7 @@ def test_a_caller_is_told_only_after_the_commit(sqlite_things: Database, plug: P
         first = line.queue(lambda tx: put(tx, "a"))
         failing = line.queue(fail)
         line.queue(hold)
-    assert reached.wait(10)
+    assert reached.wait(60)
     assert not first.done()
     assert not failing.done()
     go_on.set()
@@ -95,14 +95,14 @@ def test_a_job_that_has_begun_is_not_given_up(sqlite_things: Database, crowd: Cr
 
     def slow(tx: Transaction) -> str:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         put(tx, "a")
         return "done"
 
-    job = crowd.start(lambda: sqlite_things.write(slow, wait_seconds=0.05))
-    assert begun.wait(10)
+    job = crowd.start(lambda: sqlite_things.write(slow, wait_seconds=2.0))
+    assert begun.wait(60)
     with pytest.raises(TimeoutError):
-        job.result(timeout=0.3)
+        job.result(timeout=2.5)
     go_on.set()
     assert job.result() == "done"
 

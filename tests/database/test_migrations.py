@@ -71,7 +71,7 @@ def test_twelve_simultaneous_migrations_all_succeed(empty_url: str, crowd: Crowd
     def migrate() -> list[str]:
         if shared.engine == "sqlite":  # one process has the file, so its threads are all that can race
             return shared.migrate()
-        own = open_database(empty_url, migrations_folder=MIGRATIONS)
+        own = open_database(empty_url, migrations_folder=MIGRATIONS, wait_seconds=60)
         try:
             return own.migrate()
         finally:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from store.database import Database, DatabaseError, Once, Reader, Terms, Transaction
+from store.database.postgres_errors import Remedy, failure_of
 from store.database.postgres_pool import SIZE
 from store.database.postgres_transaction import PostgresSession
 from store.errors import DatabaseBusy, DatabaseDown, LockTimeout, ReadOnly, StorageFull
@@ -81,7 +82,7 @@ def test_idle_connections_that_died_are_no_error(postgres_things: Database, kill
 
     def occupy(reader: Reader) -> None:
         reader.rows(NAMES)
-        barrier.wait(10)
+        barrier.wait(60)
 
     for read in [crowd.start(lambda: postgres_things.read(occupy)) for _ in range(SIZE)]:
         read.result()
@@ -174,7 +175,7 @@ def test_a_deadlock_is_resolved_by_trying_again(postgres_things: Database, crowd
             tx.after_commit(lambda: effects.append(first))
             tx.run(ADD, count=1, name=first)
             if len(tried) == 1:
-                barrier.wait(10)  # now each holds what the other wants
+                barrier.wait(60)  # now each holds what the other wants
             tx.run(ADD, count=1, name=second)
 
         postgres_things.write(body)
@@ -211,6 +212,10 @@ def test_conflicts_without_end_are_given_up(postgres_things: Database) -> None:
         ("57014", DatabaseBusy),
         ("55P03", LockTimeout),
         ("40P01", DatabaseBusy),
+        ("58030", DatabaseDown),  # its disk is gone
+        ("58P01", DatabaseDown),
+        ("XX001", DatabaseDown),  # what it reads makes no sense
+        ("XX002", DatabaseDown),
         ("XX000", DatabaseError),
         ("22003", DatabaseError),
     ],
@@ -222,6 +227,15 @@ def test_what_the_server_reports_is_told_in_our_words(
         postgres_things.write(lambda tx: raise_in(tx, state))
     assert type(raised.value) is expected or expected is DatabaseError
     add(postgres_things, "next")
+
+
+@pytest.mark.parametrize("kind", [psycopg.DatabaseError, psycopg.OperationalError])
+def test_an_error_that_names_no_state_is_a_broken_connection(kind: type[psycopg.Error]) -> None:
+    """As libpq reports a server that died while it was sent to: the connection does not count as closed yet."""
+    failure = failure_of(kind("server closed the connection unexpectedly"), connection_closed=False)
+
+    assert type(failure.error) is DatabaseDown
+    assert failure.remedy is Remedy.RECONNECT
 
 
 def raise_in(tx: Transaction, state: str) -> None:
@@ -237,9 +251,9 @@ def test_a_row_held_by_another_is_waited_for_as_long_as_said(
     with admin.transaction():
         admin.execute("SELECT 1 FROM thing WHERE name = 'a' FOR UPDATE")
         with pytest.raises(LockTimeout) as timeout:
-            postgres_things.write(lambda tx: tx.lock(FIND, name="a"), wait_seconds=0.1)
+            postgres_things.write(lambda tx: tx.lock(FIND, name="a"), wait_seconds=1.0)
     assert timeout.value.reason == "DATABASE_BUSY"
-    postgres_things.write(lambda tx: tx.lock(FIND, name="a"), wait_seconds=0.1)
+    postgres_things.write(lambda tx: tx.lock(FIND, name="a"))
 
 
 def test_an_operation_can_say_which_lock_it_waited_for(
@@ -258,7 +272,7 @@ def test_an_operation_can_say_which_lock_it_waited_for(
     with admin.transaction():
         admin.execute("SELECT 1 FROM thing WHERE name = 'a' FOR UPDATE")
         with pytest.raises(CommitsBusy):
-            postgres_things.write(write, wait_seconds=0.1)
+            postgres_things.write(write, wait_seconds=1.0)
 
 
 def test_a_race_on_a_unique_key_is_decided_by_a_second_look(postgres_things: Database, crowd: Crowd) -> None:
@@ -272,7 +286,7 @@ def test_a_race_on_a_unique_key_is_decided_by_a_second_look(postgres_things: Dat
             if tx.row(FIND, name="a") is not None:
                 return "was there"
             if len(tried) == 1:
-                barrier.wait(10)  # now both believe that it is not there
+                barrier.wait(60)  # now both believe that it is not there
             put(tx, "a", count=number)
             return "created"
 

@@ -23,19 +23,21 @@ PID = "SELECT pg_terminate_backend(%s, 5000)"
 
 def test_a_pool_in_full_use_makes_others_wait_only_so_long(postgres_url: str, crowd: Crowd) -> None:
     go_on = threading.Event()
-    with things_at(postgres_url, wait_seconds=0.2) as database:
+    with things_at(postgres_url) as database:
         all_in = threading.Barrier(SIZE + 1)
 
         def hold(_: Reader) -> None:
-            all_in.wait(10)
-            assert go_on.wait(10)
+            all_in.wait(60)
+            assert go_on.wait(60)
 
         holding = [crowd.start(lambda: database.read(hold)) for _ in range(SIZE)]
-        all_in.wait(10)
-        with pytest.raises(DatabaseBusy):
-            names(database)
-        with pytest.raises(DatabaseBusy):
-            add(database, "a")
+        all_in.wait(60)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(database, "_wait_seconds", 0.2)
+            with pytest.raises(DatabaseBusy):
+                names(database)
+            with pytest.raises(DatabaseBusy):
+                add(database, "a")
         go_on.set()
         for read in holding:
             read.result()

@@ -180,10 +180,10 @@ def test_a_read_does_not_wait_for_a_long_write(things: Database, crowd: Crowd) -
     def write_slowly(tx: Transaction) -> None:
         put(tx, "b")
         writing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     write = crowd.start(lambda: things.write(write_slowly, long=True))
-    assert writing.wait(10)
+    assert writing.wait(60)
     assert names(things) == ["a"]
     go_on.set()
     write.result()

@@ -169,17 +169,24 @@ def test_a_connection_does_not_cross_a_fork(things: Database) -> None:
 def test_an_exit_without_close_finishes_the_queue(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/things.db"
     program = """
-import sys, threading
+import sys, threading, time
 from store.database import open_database
 from tests.database.things import MIGRATIONS, put
-database = open_database(sys.argv[1], migrations_folder=MIGRATIONS)
+database = open_database(sys.argv[1], migrations_folder=MIGRATIONS, wait_seconds=60)
 database.migrate()
-def one(number):
-    database.write(lambda tx: put(tx, str(number)))
+held, go_on = threading.Event(), threading.Event()
+def hold(tx):
+    held.set()
+    go_on.wait(60)
+def begin(fn):
+    threading.Thread(target=lambda: database.write(fn), daemon=True).start()
+begin(hold)
+held.wait(60)
 for number in range(200):
-    threading.Thread(target=one, args=(number,), daemon=True).start()
-while len(database._writer._jobs) + number < 199:
-    pass
+    begin(lambda tx, number=number: put(tx, str(number)))
+while len(database._writer._jobs) < 200:
+    time.sleep(0.001)
+go_on.set()
 """
     subprocess.run([sys.executable, "-c", program, url], cwd=ROOT, check=True)
     with things_at(url) as database:

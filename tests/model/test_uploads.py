@@ -28,7 +28,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from store.blobs import chunking, intake, writing
 from store.blobs.blobs import Blobs, open_blobs
 from store.database import Database
 from store.errors import (
@@ -46,8 +45,8 @@ from store.uploads.streams import FileUpload, open_upload
 from store.uploads.uploads import cancel_upload, get_upload, register_upload
 from tests.contract.acme import Acme
 from tests.contract.shelf import Shelf
+from tests.model.conftest import KIB, runs
 
-KIB = 1024
 _SIZES = (7, 16 * KIB, 16 * KIB + 1, 60_000, 150_000, 150_000, 150_000, 150_000, 150_000)
 _FRAMES = (1, 999, 5000, 10 * KIB, 16 * KIB + 1, 30_000, 60_000)
 _EARLY = (0, 0, 1, 5000, 30_000)
@@ -315,18 +314,8 @@ class Uploads(RuleBasedStateMachine):
         return None
 
 
-@pytest.fixture
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunking, "MIN_CHUNK_BYTES", KIB)
-    monkeypatch.setattr(chunking, "AVERAGE_CHUNK_BYTES", 4 * KIB)
-    monkeypatch.setattr(chunking, "MAX_CHUNK_BYTES", 16 * KIB)
-    monkeypatch.setattr(writing, "GROUP_BYTES", 20 * KIB)
-    monkeypatch.setattr(intake, "BLOCK_BYTES", 10 * KIB)
-    monkeypatch.setattr(intake, "HEADROOM_BYTES", 16 * KIB)
-    monkeypatch.setattr(writing, "HEADROOM_BYTES", 16 * KIB)
-
-
-@pytest.mark.usefixtures("_small")
+@pytest.mark.usefixtures("small")
+@pytest.mark.timeout(120 + 2 * runs(30))
 def test_uploads_behave_as_the_model_says(database: Database, tmp_path: Path) -> None:
     class OnDatabase(Uploads):
         pass
@@ -335,7 +324,7 @@ def test_uploads_behave_as_the_model_says(database: Database, tmp_path: Path) ->
     run_state_machine_as_test(
         OnDatabase,
         settings=settings(
-            max_examples=30,
+            max_examples=runs(30),
             phases=[Phase.explicit, Phase.generate],  # shrinking an upload takes minutes and tells little more
             stateful_step_count=20,
             deadline=None,

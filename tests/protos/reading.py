@@ -117,7 +117,7 @@ class Stream:
     def write(self, *_: object, **__: object) -> None:
         pass
 
-    take = add = write
+    take = add = look = write
 
     def finish(self, **_: object) -> None:
         raise Reached
@@ -273,4 +273,5 @@ def call(method: MethodDescriptor) -> Call:
         context=context,
         page_tokens=page_tokens,
         deadline=None,
+        end=lambda _: None,
     )

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from relctl import connect
+from relctl.client import Client
+from relctl.connection import open_channel
 from tests.relctl.command_line import Relctl
 from tests.relctl.repositories import Repository
-from tests.rpc.wire import Served
+from tests.relctl.uploading import Calls
+from tests.rpc.wire import OPERATOR_TOKEN, Served
 
 
 @pytest.fixture
@@ -31,6 +37,20 @@ def acme(edge: Served) -> Served:
     organization = edge.make_organization("acme", projects=["web"])
     edge.make_release(organization, "app@1.0.0", "web")
     return edge
+
+
+@pytest.fixture
+def calls() -> Calls:
+    """What `client` asks the server for."""
+    return Calls()
+
+
+@pytest.fixture
+def client(acme: Served, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """The client as the operator of the server with acme uses it from a program."""
+    monkeypatch.setattr("relctl.client.open_channel", lambda *said: grpc.intercept_channel(open_channel(*said), calls))
+    with connect(acme.address, token=OPERATOR_TOKEN) as made:
+        yield made
 
 
 @pytest.fixture

@@ -41,6 +41,17 @@ def test_cuts_depend_on_the_content_alone_and_not_on_how_it_is_read(
     assert cutting.size_bytes == len(content)
 
 
+def test_the_whole_is_not_hashed_from_where_its_digest_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunked, "READ_BYTES", 2**20)
+    content = noise(3_000_000)
+    cutting = Cutting(io.BytesIO(content), SIZES)
+    chunks = iter(cutting)
+    first = next(chunks)
+    cutting.spare("known")
+    assert [first, *chunks] == whole_cut(content)
+    assert (cutting.sha256, cutting.size_bytes) == ("known", len(content))
+
+
 def test_nothing_has_no_chunks_and_its_digest() -> None:
     cutting = Cutting(io.BytesIO(b""), SIZES)
     assert list(cutting) == []

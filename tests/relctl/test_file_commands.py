@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from relctl import hash_cache
-from relctl.cli import upload_bar
+from relctl.cli import bars
+from relctl.uploads import Standing
 from tests.relctl.command_line import Relctl
 
 MIB = 2**20
@@ -165,10 +166,20 @@ def test_a_file_that_is_called_like_a_uid_is_found_by_its_name(ctl: Relctl, dist
 def test_a_terminal_shows_rate_time_left_and_what_was_saved(
     ctl: Relctl, dist: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload_bar, "is_terminal", lambda: True)
-    monkeypatch.setattr(upload_bar, "Console", partial(Console, force_terminal=True, width=160))
+    monkeypatch.setattr(bars, "is_terminal", lambda: True)
+    monkeypatch.setattr(bars, "Console", partial(Console, force_terminal=True, width=160))
     ctl.ok("files", "upload", RELEASE, dist / "static" / "big.bin")
     shown = ctl.ok("files", "upload", RELEASE, dist / "static" / "big.bin", "--file-name", "again").err
     assert "big.bin" in shown
     assert "2.1/2.1 MB" in shown
     assert "saved 2.1 MB" in shown
+
+
+def test_a_terminal_shows_that_a_file_is_compared_and_how_far(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bars, "is_terminal", lambda: True)
+    monkeypatch.setattr(bars, "Console", partial(Console, force_terminal=True, width=160))
+    with bars.upload_bar("big.bin") as progress:
+        progress(Standing(total_bytes=12_000_000, done_bytes=7_000_000, sent_bytes=0, compared_bytes=9_000_000))
+    assert "comparing, 9.0 MB read" in capfd.readouterr().err

@@ -9,17 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 from releaseregistry.v1 import files_pb2
 
 from relctl import FileDraft, RegistryError, connect
+from relctl.client import Client
 from relctl.files import FRAME_BYTES
 from server.errors import StreamsBusy
 from store.database import Database
 from tests.clocks import ManualClock
 from tests.relctl.command_line import Relctl
+from tests.relctl.uploading import MIB, Calls
 from tests.rpc.serving import served
 from tests.rpc.wire import OPERATOR_TOKEN, Served
 
@@ -35,7 +38,7 @@ def answered(server: Served, answer: bytes) -> tuple[int, bytes]:
     with relctl_process(server, "release", "delete", "app@1.0.0", stdin=its) as program:
         os.close(its)
         os.write(ours, answer)
-        _, said = program.communicate(timeout=30)
+        _, said = program.communicate(timeout=60)
     os.close(ours)
     return program.returncode, said
 
@@ -74,11 +77,59 @@ def test_what_comes_from_stdin_needs_a_name_and_comes_alone(ctl: Relctl, tmp_pat
 def test_an_upload_that_is_refused_ends_although_stdin_stays_open(acme: Served) -> None:
     ours, its = os.pipe()
     with relctl_process(acme, "files", "upload", "missing", "-", "--name", "x", stdin=ours) as program:
-        _, said = program.communicate(timeout=30)
+        _, said = program.communicate(timeout=60)
     os.close(ours)
     os.close(its)
     assert (program.returncode, len(said.splitlines())) == (3, 1), said
     assert said.startswith(b"relctl: RELEASE_NOT_FOUND: ")
+
+
+def test_a_stream_travels_in_messages_as_large_as_the_contract_takes(
+    client: Client, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relctl.files.FRAME_SECONDS", 3600.0)
+    its, ours = os.pipe()  # holds 64 KiB
+
+    def write() -> None:
+        with os.fdopen(ours, "wb") as sink:
+            sink.write(bytes(3 * MIB + 17))
+
+    writer = Thread(target=write)
+    writer.start()
+    with os.fdopen(its, "rb", buffering=0) as source:
+        client.files.upload_from("acme", "app@1.0.0", source, FileDraft(file_name="x"))
+    writer.join()
+    assert data_frames(calls) == [MIB, MIB, MIB, 17]
+
+
+def test_what_comes_slowly_is_sent_before_a_message_is_full(
+    client: Client, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relctl.files.FRAME_SECONDS", 0.0)
+    its, ours = os.pipe()
+    sent = [Event() for _ in range(3)]
+
+    def write() -> None:
+        for event in sent:
+            os.write(ours, b"a little")
+            event.wait(timeout=60)
+        os.close(ours)
+
+    def tell(count: int) -> None:
+        for event in sent[: count // len(b"a little")]:
+            event.set()
+
+    writer = Thread(target=write)
+    writer.start()
+    with os.fdopen(its, "rb", buffering=0) as source:
+        client.files.upload_from("acme", "app@1.0.0", source, FileDraft(file_name="x"), progress=tell)
+    writer.join()
+    assert data_frames(calls) == [8, 8, 8]
+
+
+def data_frames(calls: Calls) -> list[int]:
+    """The sizes of the data messages of an upload."""
+    return [len(sent.data.data) for sent in calls.of("UploadReleaseFile") if sent.HasField("data")]
 
 
 def test_a_stream_that_was_read_is_not_sent_again(

@@ -1,57 +1,31 @@
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterator
+import time
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from relctl import connect, hash_cache, uploads
+from relctl import connect, hash_cache, missing_chunks, uploads
 from relctl.chunked import Cutting
 from relctl.client import Client
 from relctl.errors import LocalError, RegistryError
 from relctl.files import FileDraft
 from relctl.hash_cache import HashCache
 from relctl.releases import ReleaseDraft
-from relctl.uploads import FileToUpload, Standing, UploadedFile
+from relctl.uploads import FileToUpload, Standing
+from tests.relctl.uploading import MIB, chunks_of, content_of, noise, upload, written
 from tests.rpc.fast_door import missing
+from tests.rpc.sending import eventually
 from tests.rpc.wire import OPERATOR_TOKEN, Served
 from tests.server_process import ServerProcess
-
-MIB = 2**20
-
-
-def noise(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-@pytest.fixture
-def client(acme: Served) -> Iterator[Client]:
-    with connect(acme.address, token=OPERATOR_TOKEN) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Much is cut off in the middle of files that are quickly sent."""
-    monkeypatch.setattr(uploads, "GROUP_BYTES", MIB)
-
-
-def written(folder: Path, name: str, content: bytes) -> FileToUpload:
-    path = folder / name
-    path.write_bytes(content)
-    return FileToUpload(path=path, draft=FileDraft(file_name=name))
-
-
-def upload(client: Client, *items: FileToUpload, cache: HashCache | None = None) -> list[UploadedFile]:
-    return sorted(client.uploads.upload("acme", "app@1.0.0", items, cache=cache), key=lambda each: each.path)
-
-
-def content_of(client: Client, uploaded: UploadedFile, folder: Path) -> bytes:
-    client.files.download(uploaded.file, folder / "copy")
-    return (folder / "copy").read_bytes()
+    monkeypatch.setattr(missing_chunks, "GROUP_BYTES", MIB)
 
 
 def test_a_large_file_arrives_and_its_content_never_travels_again(server: Served, tmp_path: Path) -> None:
@@ -145,6 +119,7 @@ def test_an_upload_that_broke_off_is_gone_on_with_by_another_and_nothing_is_sent
 
     with connect(acme.address, token=OPERATOR_TOKEN) as first, pytest.raises((Interrupted, RegistryError)):
         list(first.uploads.upload("acme", "app@1.0.0", [item], progress=interrupt))
+    assert eventually(lambda: acme.server.running_calls == 0)  # what was cut is not taken any more
     with item.path.open("rb") as file:
         cutting = Cutting(file, client.uploads.limits().chunking)
         pieces = {chunk.sha256.hex(): content[chunk.offset :][: chunk.size_bytes] for chunk in cutting}
@@ -156,7 +131,9 @@ def test_an_upload_that_broke_off_is_gone_on_with_by_another_and_nothing_is_sent
     assert content_of(client, uploaded, tmp_path) == content
 
 
-def test_an_upload_outlives_a_server_that_is_killed_and_started_again(tmp_path: Path) -> None:
+def test_an_upload_outlives_a_server_that_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = noise(40 * MIB)
     item = written(tmp_path, "app.bin", content)
     server = ServerProcess(tmp_path / "server")
@@ -172,6 +149,12 @@ def test_an_upload_outlives_a_server_that_is_killed_and_started_again(tmp_path: 
             restarts.append(Thread(target=restart))
             restarts[0].start()
 
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        for restarted in restarts:  # the client would give a server up that takes minutes to start
+            restarted.join()
+
+    monkeypatch.setattr("relctl.connection.sleep", pause)
     try:
         with connect(server.address, token=server.token) as client:
             client.organizations.create("acme")
@@ -238,6 +221,47 @@ def test_other_content_under_the_same_name_is_refused_and_takes_its_place_when_t
         assert raised.value.reason == "FILE_EXISTS"
         (uploaded,) = upload(client, FileToUpload(path=item.path, draft=FileDraft(file_name=name, replace=True)))
         assert content_of(client, uploaded, tmp_path) == noise(size, seed=2)
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 3 * MIB], ids=["of the same size", "of another size"])
+def test_that_other_content_is_refused_is_told_before_a_byte_of_it_travels(
+    acme: Served, client: Client, tmp_path: Path, size: int
+) -> None:
+    upload(client, written(tmp_path, "app.bin", noise(2 * MIB)))
+    other = noise(size, seed=2)
+
+    with pytest.raises(RegistryError) as raised:
+        upload(client, written(tmp_path, "app.bin", other))
+
+    assert raised.value.reason == "FILE_EXISTS"
+    pieces = [other[chunk.offset :][: chunk.size_bytes] for chunk in chunks_of(client, tmp_path / "app.bin")]
+    assert len(missing(acme, pieces)) == len(pieces) > 1
+
+
+def test_the_same_content_under_the_same_name_is_not_even_cut(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = upload(client, written(tmp_path, "app.bin", noise(2 * MIB)))
+    monkeypatch.delattr(uploads, "Cutting")
+
+    (again,) = upload(client, written(tmp_path, "app.bin", noise(2 * MIB)))
+
+    assert (again.file, again.created, again.sent_bytes) == (first.file, False, 0)
+
+
+def test_a_file_that_makes_room_while_it_is_compared_with_is_no_hindrance(client: Client, tmp_path: Path) -> None:
+    (first,) = upload(client, written(tmp_path, "app.bin", noise(2 * MIB)))
+    deleted: list[str] = []
+
+    def delete(standing: Standing) -> None:
+        if standing.compared_bytes and not deleted:
+            deleted.append(first.file.uid)
+            client.files.delete("acme", "app@1.0.0", first.file.uid)
+
+    (other,) = upload(client, written(tmp_path, "app.bin", noise(2 * MIB, seed=2)), progress=delete)
+
+    assert other.created
+    assert content_of(client, other, tmp_path) == noise(2 * MIB, seed=2)
 
 
 def test_a_file_that_cannot_be_read_is_told_before_anything_travels(client: Client, tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def file_names(server: Served, *, metadata: Metadata | None = None) -> list[str]
 
 
 def eventually(true: Callable[[], bool]) -> bool:
-    """Whether it comes true within 10 s: a client is told of an end before the server's handler has cleaned up."""
-    deadline = time.monotonic() + 10
+    """Whether it comes true within a minute: a client is told of an end before the server's handler has cleaned up."""
+    deadline = time.monotonic() + 60
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
     return true()

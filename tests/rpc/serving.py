@@ -47,13 +47,18 @@ def served(
     script: dict[str, Callable[..., Any]] | None = None,
     **settings: object,
 ) -> Iterator[Served]:
-    """A running server on this database. With a `script`, its handlers by method name replace all of the real ones."""
+    """A running server on this database. With a `script`, its handlers by method name replace all of the real ones.
+
+    Its housekeeping runs when a test says so (`server.housekeeping.run_once()`): by itself it would change what is
+    counted.
+    """
     made = settings_of(folder, **settings)
     made.data.mkdir(exist_ok=True)
     ensure_operator_token(database, OPERATOR_TOKEN)
     server = assembled(made, database)
     if script is not None:
         server = Server(made, server.store, dict.fromkeys(SERVICES, Scripted(script)))
+    server.housekeeping._first_seconds = 1e6
     server.start()
     try:
         with grpc.insecure_channel(server.address, options=CHANNEL_OPTIONS) as channel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,15 @@ def test_damage_is_told_marked_and_mended_by_uploading_again(acme: Served) -> No
     flip(acme)
     told = check(acme)
     assert (told.damaged_chunk_count, told.finding_count, told.repaired_count) == (1, 1, 0)
-    assert "does not have its checksum" in told.findings[0]
-    assert check(acme, repair=True).repaired_count == 1
+    (finding,) = told.findings
+    assert re.fullmatch(
+        "chunk [0-9a-f]{64} of organization acme does not have its checksum"
+        r" \(pack [0-9a-f]{32}\); in 'app\.js' of release 'app@1\.0\.0'",
+        finding,
+    )
+    mended = check(acme, repair=True)
+    assert mended.repaired_count == 1
+    assert "); it is marked: the next upload of its content mends it; in 'app.js'" in mended.findings[0]
     with raises_reason("CHUNK_LOST", "DATA_LOSS"):
         download(acme, name)
     upload(acme, content, "again.bin")

@@ -12,7 +12,7 @@ from releaseregistry.v1 import tokens_pb2
 from server.methods import Method, methods_of
 from store.access.scopes import SCOPES, WIDEST, with_included
 from tests.rpc.serving import SERVICES
-from tests.rpc.wire import Metadata, Refusal, Served, bearer, raises_reason
+from tests.rpc.wire import Metadata, Served, bearer, raises_reason, refusal_of
 
 METHODS = [method for service in SERVICES for method in methods_of(service)]
 UNKNOWN_SECRET = "nobody-was-ever-given-this-secret"
@@ -27,11 +27,11 @@ def call(channel: grpc.Channel, method: Method, metadata: Metadata) -> None:
     request = method.request_type()
     requests = iter([request])
     if method.client_streams:
-        channel.stream_unary(method.path, **codecs)(requests, metadata=metadata, timeout=20)
+        channel.stream_unary(method.path, **codecs)(requests, metadata=metadata, timeout=60)
     elif method.server_streams:
-        list(channel.unary_stream(method.path, **codecs)(request, metadata=metadata, timeout=20))
+        list(channel.unary_stream(method.path, **codecs)(request, metadata=metadata, timeout=60))
     else:
-        channel.unary_unary(method.path, **codecs)(request, metadata=metadata, timeout=20)
+        channel.unary_unary(method.path, **codecs)(request, metadata=metadata, timeout=60)
 
 
 @pytest.fixture
@@ -102,8 +102,7 @@ def test_a_token_with_just_the_scope_gets_past_the_check_of_every_method(edge: S
         try:
             call(edge.channel, method, bearer(secret))
         except grpc.RpcError as error:
-            refusal = Refusal()
-            refusal.read(error)
+            refusal = refusal_of(error)
             # The empty request is refused, but for what it lacks.
             assert refusal.code != grpc.StatusCode.UNAUTHENTICATED, method.path
             assert refusal.metadata.get("scope") != method.scope, method.path
@@ -117,7 +116,7 @@ def test_the_scheme_of_the_credential_is_read_in_any_case(edge: Served) -> None:
 def test_who_has_no_token_does_not_have_its_request_read(edge: Served) -> None:
     whoami = edge.raw.unary_unary("/releaseregistry.v1.TokenService/WhoAmI")
     with raises_reason("CREDENTIALS_MISSING", "UNAUTHENTICATED"):
-        whoami(b"\xff\xff", timeout=20)
+        whoami(b"\xff\xff", timeout=60)
 
 
 def test_whoami_tells_the_caller_that_the_call_came_for(edge: Served) -> None:

@@ -29,11 +29,11 @@ def call_with_bytes(served: Served, method: Any, *messages: bytes) -> None:
     """Call a method with bytes in place of its messages."""
     channel, metadata = served.raw, served.operator
     if method.client_streams:
-        channel.stream_unary(method.path)(iter(messages), metadata=metadata, timeout=20)
+        channel.stream_unary(method.path)(iter(messages), metadata=metadata, timeout=60)
     elif method.server_streams:
-        list(channel.unary_stream(method.path)(messages[0], metadata=metadata, timeout=20))
+        list(channel.unary_stream(method.path)(messages[0], metadata=metadata, timeout=60))
     else:
-        channel.unary_unary(method.path)(messages[0], metadata=metadata, timeout=20)
+        channel.unary_unary(method.path)(messages[0], metadata=metadata, timeout=60)
 
 
 @pytest.mark.parametrize("kind", ["unary", "client stream", "server stream"])
@@ -101,7 +101,7 @@ def test_undecodable_bytes_in_the_middle_of_a_stream_are_refused(edge: Served) -
 def test_a_unary_call_without_a_message_is_refused(edge: Served) -> None:
     whoami = edge.raw.stream_unary("/releaseregistry.v1.TokenService/WhoAmI")
     with raises_reason("MESSAGE_MALFORMED", "INVALID_ARGUMENT"):
-        whoami(iter(()), metadata=edge.operator, timeout=20)
+        whoami(iter(()), metadata=edge.operator, timeout=60)
 
 
 def create_release(**fields: Any) -> releases_pb2.CreateReleaseRequest:

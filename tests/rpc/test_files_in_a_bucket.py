@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from threading import Event
 
+import grpc
 import pytest
+from releaseregistry.v1 import files_pb2 as pb
 
 from store.blobs.s3_client import Bucket
 from store.database import Database
@@ -15,7 +17,7 @@ from tests.clocks import ManualClock
 from tests.rpc.sending import MIB, content_of, download, file_names, frames, header, send, upload
 from tests.rpc.serving import served
 from tests.rpc.wire import Served, raises_reason
-from tests.s3_server import SECRET, S3Server
+from tests.s3_server import SECRET, S3Server, settings_of
 
 
 @pytest.fixture
@@ -27,16 +29,6 @@ def proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
 @pytest.fixture
 def bucket(proxy: S3Proxy, s3_server: S3Server) -> Bucket:
     return proxy.of(s3_server.fresh_bucket())
-
-
-def settings_of(bucket: Bucket) -> dict[str, Any]:
-    return {
-        "blobs": f"s3://{bucket.name}/{bucket.prefix}",
-        "s3_endpoint": bucket.endpoint,
-        "s3_access_key_id": bucket.access_key_id,
-        "s3_secret_access_key": bucket.secret_access_key,
-        "s3_allow_http": "yes",
-    }
 
 
 @pytest.fixture
@@ -86,6 +78,32 @@ def test_a_bucket_that_is_away_is_told_and_passes(acme: Served, proxy: S3Proxy) 
     proxy.fault = lambda _request: None
     assert download(acme, name)[1] == content_of(MIB, seed=1)
     assert upload(acme, content_of(MIB)).created
+
+
+def test_a_bucket_that_does_not_answer_holds_nobody_beyond_his_deadline(acme: Served, proxy: S3Proxy) -> None:
+    name = upload(acme, content_of(MIB, seed=1), "before").file.name
+    answering = Event()
+    proxy.fault = lambda request: Fault(until=answering) if request.is_of_pack else None
+    try:
+        for attempt in (
+            lambda: acme.releases.UploadReleaseFile(
+                frames(content_of(MIB), header("during")), metadata=acme.operator, timeout=2
+            ),
+            lambda: list(
+                acme.releases.DownloadReleaseFile(
+                    pb.DownloadReleaseFileRequest(name=name), metadata=acme.operator, timeout=2
+                )
+            ),
+        ):
+            with pytest.raises(grpc.RpcError) as late:
+                attempt()
+            assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert file_names(acme) == ["before"]  # what needs no bucket goes on
+    finally:
+        answering.set()
+
+    assert download(acme, name)[1] == content_of(MIB, seed=1)
+    assert upload(acme, content_of(MIB), "after").created
 
 
 def test_bytes_that_are_wrong_are_read_again_and_never_handed_out(acme: Served, proxy: S3Proxy) -> None:

@@ -29,7 +29,7 @@ def reflect(channel: grpc.Channel, service: str, **question: str) -> reflection_
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
-    answers = list(ask(iter([reflection_pb2.ServerReflectionRequest(**question)]), timeout=20))
+    answers = list(ask(iter([reflection_pb2.ServerReflectionRequest(**question)]), timeout=60))
     assert len(answers) == 1
     answer: reflection_pb2.ServerReflectionResponse = answers[0]
     return answer
@@ -38,9 +38,9 @@ def reflect(channel: grpc.Channel, service: str, **question: str) -> reflection_
 def test_health_is_told_without_a_token_for_the_server_and_each_service(edge: Served) -> None:
     stub = health_pb2_grpc.HealthStub(edge.channel)
     for service in ("", *(service.full_name for service in SERVICES)):
-        assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status == Status.SERVING
+        assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60).status == Status.SERVING
     with pytest.raises(grpc.RpcError) as raised:
-        stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=20)
+        stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=60)
     assert raised.value.code() == grpc.StatusCode.NOT_FOUND
     for service in ('""', *(service.full_name for service in SERVICES)):
         assert service in (raised.value.details() or "")
@@ -50,7 +50,7 @@ def test_more_watchers_of_health_than_its_lane_has_threads_stop_no_check(edge: S
     stub = health_pb2_grpc.HealthStub(edge.channel)
     watchers = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(40)]
     assert [next(watcher).status for watcher in watchers] == [Status.SERVING] * 40
-    assert stub.Check(health_pb2.HealthCheckRequest(), timeout=20).status == Status.SERVING
+    assert stub.Check(health_pb2.HealthCheckRequest(), timeout=60).status == Status.SERVING
     for watcher in watchers:
         watcher.cancel()
 
@@ -62,13 +62,13 @@ def test_a_watcher_is_told_that_the_server_drains_and_a_check_is_answered_meanwh
     edge.server.drain(seconds=0)
     assert next(watcher).status == Status.NOT_SERVING
     for service in ("", *(service.full_name for service in SERVICES)):
-        assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status == Status.NOT_SERVING
+        assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60).status == Status.NOT_SERVING
     watcher.cancel()
 
 
 def test_bytes_that_are_no_health_check_are_an_invalid_argument(edge: Served) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        edge.raw.unary_unary("/grpc.health.v1.Health/Check")(b"\xff", timeout=20)
+        edge.raw.unary_unary("/grpc.health.v1.Health/Check")(b"\xff", timeout=60)
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -85,7 +85,7 @@ def test_reflection_lists_and_describes_every_service_without_a_token(edge: Serv
 @pytest.mark.parametrize("service", [V1, V1ALPHA])
 def test_bytes_that_are_no_reflection_request_are_an_invalid_argument(edge: Served, service: str) -> None:
     with pytest.raises(grpc.RpcError) as raised:
-        list(edge.raw.stream_stream(f"/{service}/ServerReflectionInfo")(iter([b"\xff"]), timeout=20))
+        list(edge.raw.stream_stream(f"/{service}/ServerReflectionInfo")(iter([b"\xff"]), timeout=60))
     assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 

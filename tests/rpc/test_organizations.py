@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from releaseregistry.v1 import organizations_pb2 as pb
 
-from tests.rpc.wire import Metadata, Refusal, Served, bearer, raises_reason
+from tests.rpc.wire import Metadata, Refusal, Served, bearer, outcomes, raises_reason
 
 OPTIONS: dict[str, Any] = {
     "open_membership": True,
@@ -88,18 +86,9 @@ def test_a_bad_slug_names_its_field(edge: Served, slug: str) -> None:
 
 
 def test_of_20_simultaneous_creations_one_wins(server: Served) -> None:
-    def call(_: int) -> str:
-        try:
-            return create(server, pb.Organization(slug="acme")).uid
-        except grpc.RpcError as error:
-            refusal = Refusal()
-            refusal.read(error)
-            return refusal.reason
-
-    with ThreadPoolExecutor(20) as pool:
-        outcomes = list(pool.map(call, range(20)))
-    assert outcomes.count("ORGANIZATION_EXISTS") == 19
-    (winner,) = set(outcomes) - {"ORGANIZATION_EXISTS"}
+    found = outcomes(20, lambda: create(server, pb.Organization(slug="acme")).uid)
+    assert found.count("ORGANIZATION_EXISTS") == 19
+    (winner,) = set(found) - {"ORGANIZATION_EXISTS"}
     assert get(server, "organizations/acme").uid == winner
 
 

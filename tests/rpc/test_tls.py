@@ -37,7 +37,7 @@ def whoami(running: Served, root: bytes | None) -> str:
     credentials = grpc.ssl_channel_credentials(root)
     with grpc.secure_channel(running.address, credentials) as channel:
         stub = tokens_pb2_grpc.TokenServiceStub(channel)
-        return stub.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(OPERATOR_TOKEN), timeout=20).token.display_name
+        return stub.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=bearer(OPERATOR_TOKEN), timeout=60).token.display_name
 
 
 def test_a_client_that_trusts_the_authority_is_served(
@@ -62,7 +62,7 @@ def test_plain_text_is_not_spoken_where_tls_is(
 ) -> None:
     with served(sqlite, clock, tmp_path, **issued(authority, tmp_path, "127.0.0.1")) as running:
         with pytest.raises(grpc.RpcError) as raised:
-            running.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=running.operator, timeout=20)
+            running.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=running.operator, timeout=60)
         assert raised.value.code() == grpc.StatusCode.UNAVAILABLE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -126,14 +127,22 @@ def test_who_may_send(lone: Served) -> None:
 
 
 def test_a_client_that_vanishes_leaves_nothing(lone: Served) -> None:
+    gone = threading.Event()
+    folder = lone.server.settings.data / "blobs" / "tmp"
+
     def requests() -> Iterator[pb.UploadChunksRequest]:
         yield pb.UploadChunksRequest(parent=ORGANIZATION, chunks=[plain(content_of(200_000))])
-        running.cancel()
+        gone.wait(60)
         yield pb.UploadChunksRequest(chunks=[plain(b"a")])
 
+    def written() -> bool:
+        return any(path.is_file() for path in folder.iterdir())
+
     running = lone.uploads.UploadChunks.future(requests(), metadata=lone.operator)
+    assert eventually(written)
+    running.cancel()
+    gone.set()
     with pytest.raises(grpc.FutureCancelledError):
         running.result(timeout=60)
-    blobs = lone.server.settings.data / "blobs"
-    assert eventually(lambda: not any(path.is_file() for path in (blobs / "tmp").iterdir()))
+    assert eventually(lambda: not written() and lone.server.running_calls == 0)
     assert lone.database.read(lambda reader: reader.fetch(Chunk.select())) == []

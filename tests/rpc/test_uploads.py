@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import pytest
 from releaseregistry.v1 import files_pb2
 from releaseregistry.v1 import uploads_pb2 as pb
 
-from tests.clocks import START_US
+from store.database import Database
+from tests.clocks import START_US, ManualClock
 from tests.rpc.sending import (
     MIB,
     RELEASE,
     content_of,
     data,
+    digest_of,
     download,
     eventually,
     file_names,
@@ -25,6 +28,7 @@ from tests.rpc.sending import (
     header,
     send,
 )
+from tests.rpc.serving import served
 from tests.rpc.wire import Served, bearer, raises_reason
 
 CONTENT = content_of(6 * MIB)
@@ -81,6 +85,16 @@ def test_limits_tell_how_to_cut(acme: Served) -> None:
     )
     assert list(limits.encodings) == [pb.CHUNK_ENCODING_IDENTITY, pb.CHUNK_ENCODING_ZSTD]
     assert limits.retention_seconds == 24 * 3600
+
+
+@pytest.mark.parametrize(("grace_seconds", "retention_seconds"), [(7200, 7200), (48 * 3600, 24 * 3600)])
+def test_limits_tell_what_is_kept_for_how_long_at_least(
+    sqlite: Database, clock: ManualClock, tmp_path: Path, grace_seconds: int, retention_seconds: int
+) -> None:
+    with served(sqlite, clock, tmp_path, grace_seconds=grace_seconds) as running:
+        limits = running.uploads.GetUploadLimits(pb.GetUploadLimitsRequest(), metadata=running.operator)
+
+    assert limits.retention_seconds == retention_seconds
 
 
 def test_an_upload_is_started_looked_at_and_finished(acme: Served) -> None:
@@ -147,17 +161,17 @@ def test_an_aborted_stream_makes_no_file_and_goes_on(
         yield first
         yield from parts(0, 5 * MIB)
         sent.set()
-        stop.wait(30)
+        stop.wait(60)
 
-    call = acme.releases.UploadReleaseFile.future(slow(), metadata=acme.operator, timeout=10)
-    assert sent.wait(30)
+    call = acme.releases.UploadReleaseFile.future(slow(), metadata=acme.operator, timeout=15)
+    assert sent.wait(60)
     assert eventually(lambda: _is_known(acme, first))  # what was sent may still lie in the transport
     end(call)
     stop.set()
 
     assert eventually(lambda: acme.server.running_calls == 0)
     assert file_names(acme) == []
-    committed = get(acme, first).committed_bytes if eventually(lambda: get(acme, first).committed_bytes > 0) else 0
+    committed = get(acme, first).committed_bytes
     answer = send(acme, [first, *parts(committed, len(CONTENT)), finish(CONTENT)])
     assert download(acme, answer.file.name)[1] == CONTENT
 
@@ -168,6 +182,7 @@ def test_a_client_that_fails_while_it_sends_goes_on(acme: Served) -> None:
     def failing() -> Iterator[files_pb2.UploadReleaseFileRequest]:
         yield first
         yield from parts(0, 5 * MIB)
+        assert eventually(lambda: _is_known(acme, first))
         raise ConnectionError("the client's disk broke")
 
     with pytest.raises(grpc.RpcError):
@@ -185,7 +200,7 @@ def test_a_later_stream_takes_over_and_the_earlier_is_told(acme: Served) -> None
     def slow() -> Iterator[files_pb2.UploadReleaseFileRequest]:
         yield first
         yield from parts(0, 3 * MIB)
-        go_on.wait(30)
+        go_on.wait(60)
         yield from parts(3 * MIB, len(CONTENT))
         yield finish(CONTENT)
 
@@ -208,7 +223,7 @@ def test_a_cancelled_upload_is_closed_and_its_stream_ends(acme: Served) -> None:
     def slow() -> Iterator[files_pb2.UploadReleaseFileRequest]:
         yield first
         yield from parts(0, 3 * MIB)
-        go_on.wait(30)
+        go_on.wait(60)
         yield from parts(3 * MIB, len(CONTENT))
         yield finish(CONTENT)
 
@@ -279,6 +294,33 @@ def test_a_file_is_replaced_only_when_that_was_asked_for(acme: Served) -> None:
     assert (answer.created, file_names(acme)) == (True, ["app.js"])
     assert answer.file.uid != old.uid
     assert download(acme, answer.file.name)[1] == CONTENT
+
+
+def test_a_file_that_stands_in_the_way_is_told_at_the_start(acme: Served) -> None:
+    standing = send(acme, frames(CONTENT, header())).file
+
+    for announced in ({"size_bytes": len(CONTENT) + 1}, {"sha256": digest_of(b"other")}):
+        for attempt in (start, lambda server, first: send(server, [first])):
+            with raises_reason("FILE_EXISTS", "ALREADY_EXISTS") as refusal:
+                attempt(acme, header(**announced))
+            assert refusal.metadata == {"file_name": "app.js", "sha256": standing.sha256}
+    for fields in ({}, {"size_bytes": len(CONTENT)}, {"sha256": standing.sha256}, {"size_bytes": 1, "replace": True}):
+        request = pb.StartUploadRequest(header=header(**fields).header)
+        for _ in range(2):
+            answer = acme.uploads.StartUpload(request, metadata=acme.operator)
+            assert (answer.upload.state, answer.standing_file) == (pb.UPLOAD_STATE_OPEN, standing)
+    request = pb.StartUploadRequest(header=header("other.js", size_bytes=1).header)
+    assert not acme.uploads.StartUpload(request, metadata=acme.operator).HasField("standing_file")
+
+
+def test_a_finished_upload_tells_its_file_and_none_that_stands_in_its_way(acme: Served) -> None:
+    first = header(size_bytes=3)
+    send(acme, frames(b"abc", first))
+
+    answer = acme.uploads.StartUpload(pb.StartUploadRequest(header=first.header), metadata=acme.operator)
+
+    assert answer.upload.state == pb.UPLOAD_STATE_FINISHED
+    assert not answer.HasField("standing_file")
 
 
 def _is_known(server: Served, first: files_pb2.UploadReleaseFileRequest) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,26 @@ class Refusal:
 
 
 REASONS = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()} - {"UNSPECIFIED"}  # noqa: SIM118
+
+
+def refusal_of(error: grpc.RpcError) -> Refusal:
+    """What a call that failed told its client."""
+    refusal = Refusal()
+    refusal.read(error)
+    return refusal
+
+
+def outcomes(count: int, call: Callable[[], str]) -> list[str]:
+    """What so many calls at once return, or the reason for which they were refused."""
+
+    def outcome(_: int) -> str:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            return refusal_of(error).reason
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(outcome, range(count)))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from server.methods import ContractBroken, methods_of
 from server.servicers.admin import AdminServicer
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.tokens import TokenServicer
+from server.vigil import Vigil
 from store.clock import SystemClock
 from store.paging import PageTokens
 from tests.rpc.serving import SERVICES
@@ -30,7 +31,8 @@ def edge() -> Edge:
     def nobody(*_: object) -> Any:
         raise AssertionError("nobody calls")
 
-    return Edge(authenticate=nobody, page_tokens=PageTokens(b"k" * 32, clock=SystemClock()), watch=IdleWatch())
+    tokens = PageTokens(b"k" * 32, clock=SystemClock())
+    return Edge(authenticate=nobody, page_tokens=tokens, watch=IdleWatch(), vigil=Vigil())
 
 
 def made_service(*, scope: str | None) -> ServiceDescriptor:
@@ -108,5 +110,5 @@ def test_grpc_takes_the_service_config_and_repeats_a_refused_call() -> None:
     with grpc.insecure_channel("127.0.0.1:1", options=(("grpc.service_config", text),)) as channel:
         whoami: Any = channel.unary_unary("/releaseregistry.v1.TokenService/WhoAmI")
         with pytest.raises(grpc.RpcError) as raised:
-            whoami(b"", timeout=5)
+            whoami(b"", timeout=60)
     assert raised.value.code() == grpc.StatusCode.UNAVAILABLE  # and not an error about the config

@@ -1,0 +1,66 @@
+"""The progress of uploads and downloads on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from relctl.cli.application import is_terminal
+from relctl.cli.text import human_bytes, one_line
+from relctl.uploads import Standing
+
+
+@contextmanager
+def upload_bar(title: str) -> Iterator[Callable[[Standing], None]]:
+    """A bar with rate, time left and bytes saved or compared on a terminal; nothing where nobody watches."""
+    if not is_terminal():
+        yield lambda _: None
+        return
+    with _progress(TextColumn("{task.fields[remark]}")) as progress:
+        task = progress.add_task(escape(one_line(title)), total=None, remark="")
+
+        def show(standing: Standing) -> None:
+            progress.update(task, total=standing.total_bytes, completed=standing.done_bytes, remark=_remark(standing))
+
+        yield show
+
+
+@contextmanager
+def download_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar of so many bytes with rate and time left on a terminal; nothing where nobody watches."""
+    if not is_terminal():
+        yield lambda _: None
+        return
+    with _progress() as progress:
+        task = progress.add_task(escape(one_line(title)), total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _remark(standing: Standing) -> str:
+    if standing.compared_bytes:
+        return f"comparing, {human_bytes(standing.compared_bytes)} read"
+    return f"saved {human_bytes(standing.saved_bytes)}" if standing.saved_bytes else ""
+
+
+def _progress(*more: ProgressColumn) -> Progress:
+    """A bar, and what stands behind it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, *more, console=Console(stderr=True), transient=True)

@@ -1,0 +1,143 @@
+"""What can go wrong, said once: every error that a caller of the store may see.
+
+An error class is named after the fact (`ReleaseNotFound`) and its `reason` is the same word in capitals
+(`RELEASE_NOT_FOUND`), the word that clients read in `ErrorInfo.reason`. Its *kind*, the base class, decides the
+status code. See behaviour.md, Errors.
+
+A module holds the errors of one concept; all are imported from here. An error enters with the first operation that
+raises it.
+"""
+
+from __future__ import annotations
+
+from store.errors.access import (
+    CredentialsInvalid,
+    ProjectForbidden,
+    ScopeMissing,
+    TokenNotFound,
+)
+from store.errors.blobs import (
+    BlobsDown,
+    ChunkLost,
+    CollectorBusy,
+)
+from store.errors.commits import (
+    CommitsBusy,
+)
+from store.errors.database import (
+    DatabaseBusy,
+    DatabaseDown,
+    LockTimeout,
+    ReadOnly,
+    StorageFull,
+)
+from store.errors.files import (
+    ContentUnknown,
+    FileExists,
+    FileNotFound,
+    FileTooLarge,
+    ProjectNotInRelease,
+    ReadOutOfRange,
+)
+from store.errors.kinds import (
+    Aborted,
+    AlreadyExists,
+    DataLoss,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    RegistryError,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
+from store.errors.organizations import (
+    AvatarInvalid,
+    AvatarNotFound,
+    HasChildren,
+    OrganizationExists,
+    OrganizationNotFound,
+    ProjectExists,
+    ProjectNotFound,
+    RepositoryExists,
+    RepositoryNotFound,
+)
+from store.errors.releases import (
+    EtagMismatch,
+    ReleaseNotFound,
+)
+from store.errors.requests import (
+    FrameOutOfOrder,
+    InvalidField,
+    PageTokenInvalid,
+    RequestIdReused,
+    SizeMismatch,
+)
+from store.errors.uploads import (
+    ChunksMissing,
+    DigestMismatch,
+    OffsetMismatch,
+    UploadClosed,
+    UploadNotFound,
+    UploadTakenOver,
+)
+
+__all__ = [
+    "Aborted",
+    "AlreadyExists",
+    "AvatarInvalid",
+    "AvatarNotFound",
+    "BlobsDown",
+    "ChunkLost",
+    "ChunksMissing",
+    "CollectorBusy",
+    "CommitsBusy",
+    "ContentUnknown",
+    "CredentialsInvalid",
+    "DataLoss",
+    "DatabaseBusy",
+    "DatabaseDown",
+    "DigestMismatch",
+    "EtagMismatch",
+    "FailedPrecondition",
+    "FieldViolation",
+    "FileExists",
+    "FileNotFound",
+    "FileTooLarge",
+    "FrameOutOfOrder",
+    "HasChildren",
+    "InvalidArgument",
+    "InvalidField",
+    "LockTimeout",
+    "NotFound",
+    "OffsetMismatch",
+    "OrganizationExists",
+    "OrganizationNotFound",
+    "OutOfRange",
+    "PageTokenInvalid",
+    "PermissionDenied",
+    "ProjectExists",
+    "ProjectForbidden",
+    "ProjectNotFound",
+    "ProjectNotInRelease",
+    "ReadOnly",
+    "ReadOutOfRange",
+    "RegistryError",
+    "ReleaseNotFound",
+    "RepositoryExists",
+    "RepositoryNotFound",
+    "RequestIdReused",
+    "ResourceExhausted",
+    "ScopeMissing",
+    "SizeMismatch",
+    "StorageFull",
+    "TokenNotFound",
+    "Unauthenticated",
+    "Unavailable",
+    "UploadClosed",
+    "UploadNotFound",
+    "UploadTakenOver",
+]

@@ -1,0 +1,86 @@
+"""Organizations and projects as operations have them, and the columns that they are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from store.organizations.models import Organization, Project
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationRow:
+    """What every operation needs of an organization; display_name is the slug when nobody gave one. Times in
+    microseconds UTC. debug_files_role and attachments_role are scopes, "" when nobody chose one."""
+
+    id: bytes
+    slug: str
+    display_name: str
+    open_membership: bool
+    create_time: int
+    update_time: int
+    debug_files_role: str
+    attachments_role: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectDetails:
+    """A project as stored; display_name is the slug when nobody gave one. Times in microseconds UTC."""
+
+    id: bytes
+    organization_id: bytes
+    slug: str
+    display_name: str
+    platform: str
+    create_time: int
+    update_time: int
+
+
+def organization_row(
+    uid: bytes,
+    slug: str,
+    display_name: str,
+    open_membership: bool,
+    create_time: int,
+    update_time: int,
+    debug_files_role: str,
+    attachments_role: str,
+) -> OrganizationRow:
+    """The row of an organization from its columns as stored, in the order of `ORGANIZATION_COLUMNS`."""
+    return OrganizationRow(
+        uid,
+        slug,
+        display_name or slug,
+        open_membership,
+        create_time,
+        update_time,
+        debug_files_role,
+        attachments_role,
+    )
+
+
+def project_details(
+    uid: bytes, organization_id: bytes, slug: str, display_name: str, platform: str, create_time: int, update_time: int
+) -> ProjectDetails:
+    """The details of a project from its columns as stored, in the order of `PROJECT_COLUMNS`."""
+    return ProjectDetails(uid, organization_id, slug, display_name or slug, platform, create_time, update_time)
+
+
+ORGANIZATION_COLUMNS = (
+    Organization.id,
+    Organization.slug,
+    Organization.display_name,
+    Organization.open_membership,
+    Organization.create_time,
+    Organization.update_time,
+    Organization.debug_files_role,
+    Organization.attachments_role,
+)
+PROJECT_COLUMNS = (
+    Project.id,
+    Project.organization_id,
+    Project.slug,
+    Project.display_name,
+    Project.platform,
+    Project.create_time,
+    Project.update_time,
+)
