@@ -19,8 +19,8 @@ def relctl_process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def interrupted(program: subprocess.Popen[str]) -> str:
-    """What a program says when it is interrupted; again where Python was just running something that takes no exception,
-    as a finalizer of grpc's: there one is lost."""
+    """What a program says when it is interrupted; again where Python was just running what takes no exception, such as a
+    finalizer of grpc: there one is lost."""
     for _ in range(6):
         program.send_signal(signal.SIGINT)
         try:
