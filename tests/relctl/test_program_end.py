@@ -19,7 +19,7 @@ def relctl_process(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def interrupted(program: subprocess.Popen[str]) -> str:
-    """What a program says when it is interrupted; again where Python was just running what takes no exception, such as a
+    """What a program says when it is interrupted; again where Python was running what takes no exception, such as a
     finalizer of grpc: there one is lost."""
     for _ in range(6):
         program.send_signal(signal.SIGINT)
