@@ -86,6 +86,10 @@ drill-s3: setup ## Run the tests of buckets on a real S3 service, which knows no
 drill-big: setup ## Send a file of 5 GiB, read it back, compare its SHA-256, and watch the memory (ARGS="--gib 8 --streams 4")
 	@$(BIN)/python -m bench.big_file $(if $(ARGS),$(ARGS),--gib 5)
 
+.PHONY: drill-tags
+drill-tags: setup ## Make a release of every tag of a git repository and hold it against git (ARGS="path/to/clone --seed 1")
+	@$(BIN)/python -m tests.relctl.every_tag $(ARGS)
+
 .PHONY: drill-interleavings
 drill-interleavings: setup ## Run 100,000 interleavings of uploads, deletions and collectors, and the planted bugs (INTERLEAVINGS=..., INTERLEAVINGS_SEED=...)
 	@INTERLEAVINGS=$${INTERLEAVINGS:-100000} $(BIN)/python -m pytest tests/collection/test_interleavings.py $(ARGS)

@@ -8,6 +8,9 @@ import sys
 BENCHMARKS = {
     "calls": ["bench.calls"],
     "set_commits": ["bench.set_commits"],
+    "whereabouts": ["bench.whereabouts"],
+    "comparisons": ["bench.comparisons"],
+    "histories": ["bench.histories"],
     "upload": ["bench.upload"],
     "stages": ["bench.stages"],
     "streams": ["bench.streams"],

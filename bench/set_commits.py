@@ -36,7 +36,17 @@ from releaseregistry.v1 import commits_pb2, organizations_pb2, release_service_p
 from releaseregistry.v1 import organizations_pb2_grpc as organizations_grpc
 
 from store.commits.drafts import CommitDraft
-from store.commits.models import Commit, CommitAuthor, CommitFile, ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.commits.mentions import references_in
+from store.commits.models import (
+    Commit,
+    CommitAuthor,
+    CommitFile,
+    CommitReference,
+    ReleaseAuthor,
+    ReleaseCommit,
+    ReleaseHead,
+    ReleaseReference,
+)
 from store.commits.set import set_commits
 from store.database import Database, Engine, new_id, open_database
 from store.database.dialect import POSTGRESQL_TYPES, SQLITE_TYPES
@@ -63,13 +73,16 @@ INSERTS = {
     ),
     "file": (CommitFile, "commit_id path change_type"),
     "place": (ReleaseCommit, "release_id position commit_id"),
-    "head": (ReleaseHead, "release_id repository_id commit_id"),
+    "reference": (CommitReference, "commit_id position reference"),
+    "release reference": (ReleaseReference, "release_id reference commit_id organization_id"),
+    "head": (ReleaseHead, "release_id repository_id commit_id from_ref"),
     "release author": (ReleaseAuthor, "release_id email author_id"),
 }
 
 
 def drafts(count: int, files: int, *, seed: int) -> list[CommitDraft]:
-    """Commits as a git history has them: 50 authors, messages of two lines, paths of some 35 characters."""
+    """Commits as a git history has them: 50 authors, messages of two lines, of which every fifth says what it fixes,
+    paths of some 35 characters."""
     source = random.Random(seed)
     return [
         CommitDraft(
@@ -77,7 +90,8 @@ def drafts(count: int, files: int, *, seed: int) -> list[CommitDraft]:
             repository="acme/web",
             author_name=f"Author {index % 50}",
             author_email=f"author-{index % 50}@example.com",
-            message=f"Change thing {index}\n\nIt was {source.random()}, which nobody could have meant.",
+            message=f"Change thing {index}\n\nIt was {source.random()}, which nobody could have meant."
+            + ("" if index % 5 else f"\n\nFixes WEB-{index}"),
             commit_time=NOW + index * 60_000_000,
             changed_files={
                 f"src/package_{source.randrange(40)}/module_{source.randrange(200)}_{place}.py": 3
@@ -214,6 +228,7 @@ def ready_rows(commits: Sequence[CommitDraft]) -> dict[str, list[tuple[Any, ...]
         "release author": [(release_id, email, id_) for email, (id_, _) in sorted(authors.items())],
         "commit": [],
         "file": [],
+        "reference": [],
     }
     ids: dict[str, bytes] = {}
     for commit in sorted(commits, key=lambda commit: commit.id):
@@ -221,9 +236,14 @@ def ready_rows(commits: Sequence[CommitDraft]) -> dict[str, list[tuple[Any, ...]
         known = (organization_id, repository_id, commit.id, authors[commit.author_email][0])
         said = (commit.author_name, commit.message, commit.commit_time, len(commit.changed_files))
         rows["commit"].append((commit_id, *known, *said))
+        found = references_in(commit.message)
+        rows["reference"] += [(commit_id, place, reference) for place, reference in enumerate(found)]
         rows["file"] += [(commit_id, path, kind) for path, kind in sorted(commit.changed_files.items())]
     rows["place"] = [(release_id, place, ids[commit.id]) for place, commit in enumerate(reversed(commits))]
-    rows["head"] = [(release_id, repository_id, ids[commits[-1].id])]
+    rows["release reference"] = sorted(
+        (release_id, reference, commit_id, organization_id) for commit_id, _, reference in rows["reference"]
+    )
+    rows["head"] = [(release_id, repository_id, ids[commits[-1].id], False)]
     return rows
 
 

@@ -6,7 +6,9 @@ from types import TracebackType
 from typing import Self
 
 from relctl.avatars import Avatars
+from relctl.comparisons import Comparisons
 from relctl.connection import Connection, Transport, open_channel
+from relctl.deploys import Deploys
 from relctl.files import Files
 from relctl.organizations import Organizations
 from relctl.releases import Releases
@@ -23,6 +25,8 @@ class Client:
         self.avatars = Avatars(connection)
         self.tokens = Tokens(connection)
         self.releases = Releases(connection)
+        self.comparisons = Comparisons(connection)
+        self.deploys = Deploys(connection)
         self.files = Files(connection)
         self.uploads = Uploads(connection)
 

@@ -16,12 +16,12 @@ COMMIT_FILES: Final = 10_000
 ITEM_OVERHEAD_BYTES: Final = 5
 
 
-def request_messages(name: str, commits: Sequence[Commit]) -> Iterator[SetCommitsRequest]:
-    """The messages that set the commits of the release `name`, each at most some 1 MB, the last one saying finish.
+def request_messages(name: str, commits: Sequence[Commit], mode: CommitMode) -> Iterator[SetCommitsRequest]:
+    """The messages that set or append commits of a release, each at most some 1 MB, the last one saying finish.
 
     A commit with too many changed files for one message is sent again with the rest of them: the server adds them up.
     """
-    message = SetCommitsRequest(name=name, mode=CommitMode.COMMIT_MODE_REPLACE)
+    message = SetCommitsRequest(name=name, mode=mode)
     size = message.ByteSize()
     count = 0
     for commit in commits:

@@ -60,17 +60,19 @@ def commits_since(
 
 
 def commits_of_range(
-    git: GitRepository, start: str, end: str, *, repository: str, max_count: int = MAX_COMMITS
+    git: GitRepository, start: str | None, end: str, *, repository: str, max_count: int = MAX_COMMITS
 ) -> GitCommits:
-    """The commits reachable from `end` and not from `start`, each any revision that git knows.
+    """The commits reachable from `end` and not from `start` (None: all), each any revision that git knows.
 
     Raises LocalError when git knows no such commit.
     """
-    ids = []
-    for revision in (start, end):
-        found = git.resolve(revision)
-        if found is None:
-            hint = "; this is a shallow clone, `git fetch --unshallow` gets the rest" if git.is_shallow() else ""
-            raise LocalError(f"git knows no commit {revision!r}{hint}")
-        ids.append(found)
-    return git.commits(ids[0], ids[1], repository=repository, max_count=max_count)
+    first = None if start is None else _known(git, start)
+    return git.commits(first, _known(git, end), repository=repository, max_count=max_count)
+
+
+def _known(git: GitRepository, revision: str) -> str:
+    found = git.resolve(revision)
+    if found is None:
+        hint = "; this is a shallow clone, `git fetch --unshallow` gets the rest" if git.is_shallow() else ""
+        raise LocalError(f"git knows no commit {revision!r}{hint}")
+    return found

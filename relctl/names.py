@@ -33,6 +33,11 @@ def release_file_name(organization: str, version: str, uid: str) -> str:
     return f"{release_name(organization, version)}/files/{uid}"
 
 
+def version_of(name: str) -> str:
+    """The version in the name of a release or of something of it."""
+    return name.split("/releases/", 1)[-1].split("/", 1)[0]
+
+
 def last_part(name: str) -> str:
     """What stands behind the last slash of a name: a slug, a uid or a version; of "" nothing."""
     return name.rpartition("/")[2]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 
+from releaseregistry.v1 import activities_pb2
 from releaseregistry.v1 import organizations_pb2 as messages
-from releaseregistry.v1.organizations_pb2 import Organization, Project, Repository
+from releaseregistry.v1.activities_pb2 import Activity, ActivityKind
+from releaseregistry.v1.organizations_pb2 import Environment, Organization, Project, Repository
 from releaseregistry.v1.organizations_pb2_grpc import OrganizationServiceStub
 
 from relctl.connection import Connection, new_request_id
-from relctl.names import organization_name, project_name, repository_name
+from relctl.names import organization_name, project_name, release_name, repository_name
 
 
 class Organizations:
@@ -122,3 +125,40 @@ class Organizations:
         request.repository.name = repository_name(organization, uid)
         request.update_mask.paths.extend(paths)
         return self._connection.call(self._stub.UpdateRepository, request).repository
+
+    def list_environments(
+        self, organization: str, *, projects: Sequence[str] = (), limit: int | None = None
+    ) -> Iterator[Environment]:
+        """Walk the environments to which projects were deployed, by name; without projects, to which any were."""
+        request = messages.ListEnvironmentsRequest(
+            parent=organization_name(organization),
+            projects=[project_name(organization, project) for project in projects],
+        )
+        pages = self._connection.pages(self._stub.ListEnvironments, request, limit=limit)
+        return islice((item for page in pages for item in page.environments), limit)
+
+    def list_activity(
+        self,
+        organization: str,
+        *,
+        projects: Sequence[str] = (),
+        kinds: Sequence[ActivityKind] = (),
+        version: str = "",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Activity]:
+        """Walk what was done in the organization, newest first: at `since` or later, before `until`; of a release, when
+        its version is said."""
+        request = activities_pb2.ListActivityRequest(
+            parent=organization_name(organization),
+            projects=[project_name(organization, project) for project in projects],
+            kinds=kinds,
+            release=release_name(organization, version) if version else "",
+        )
+        if since is not None:
+            request.start_time.FromDatetime(since)
+        if until is not None:
+            request.end_time.FromDatetime(until)
+        pages = self._connection.pages(self._stub.ListActivity, request, limit=limit)
+        return islice((item for page in pages for item in page.activities), limit)

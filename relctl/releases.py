@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 from releaseregistry.v1 import commits_pb2, releases_pb2
-from releaseregistry.v1.commits_pb2 import Commit, CommitView
+from releaseregistry.v1.commits_pb2 import ChangeType, Commit, CommitMode, CommittedChange, CommitView, Ref
 from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
 from releaseregistry.v1.releases_pb2 import CreateReleaseResponse, Release, ReleaseStatus, ReleaseView
 
@@ -113,25 +113,32 @@ class Releases:
         )
         self._connection.call(self._stub.DeleteRelease, request)
 
-    def previous(self, organization: str, version: str) -> Release | None:
-        """Answer the release with commits before this one, with its heads; None when there is none."""
-        request = releases_pb2.GetPreviousReleaseRequest(name=release_name(organization, version))
+    def previous(self, organization: str, version: str, *, environment: str | None = None) -> Release | None:
+        """Answer the release with commits before this one, or the one that ran before it in an environment; with its
+        heads. None when there is none."""
+        request = releases_pb2.GetPreviousReleaseRequest(
+            name=release_name(organization, version), environment=environment
+        )
         answer = self._connection.call(self._stub.GetPreviousRelease, request)
         return answer.release if answer.HasField("release") else None
 
-    def set_commits(self, organization: str, version: str, commits: Sequence[Commit]) -> Release:
-        """Make these the commits of the release, in one transaction, however many messages they take.
+    def set_commits(
+        self, organization: str, version: str, commits: Sequence[Commit], *, append: bool = False
+    ) -> Release:
+        """Make these the commits of the release, in one transaction, however many messages they take; or, to `append`,
+        add them to those it has.
 
         Newest first, for commits of one time; none at all detaches what is there. Takes up to 100,000 commits with
         1,000,000 changed files. Repeats itself, some times, while the server is UNAVAILABLE or others set commits of
         the release or its repositories: the result is the same. Waits up to ten minutes for the answer.
         """
         name = release_name(organization, version)
+        mode = CommitMode.COMMIT_MODE_APPEND if append else CommitMode.COMMIT_MODE_REPLACE
 
         def send() -> Release:
             try:
                 answer = self._stub.SetCommits(
-                    request_messages(name, commits),
+                    request_messages(name, commits, mode),
                     timeout=SET_COMMITS_DEADLINE_SECONDS,
                     metadata=self._connection.metadata,
                 )
@@ -140,6 +147,57 @@ class Releases:
             return answer.release
 
         return repeat_while_busy(send)
+
+    def set_refs(self, organization: str, version: str, refs: Sequence[Ref], *, validate_only: bool = False) -> Release:
+        """Say up to which commit the release holds each repository, and from which on. All repositories are known, else
+        the call fails with REPOSITORY_UNKNOWN, which names those that are not."""
+        request = releases_pb2.SetRefsRequest(
+            name=release_name(organization, version),
+            refs=refs,
+            request_id=new_request_id(),
+            validate_only=validate_only,
+        )
+        return self._connection.call(self._stub.SetRefs, request).release
+
+    def list_changed_files(
+        self,
+        organization: str,
+        version: str,
+        *,
+        path_prefix: str = "",
+        repository: str = "",
+        change_types: Sequence[ChangeType] = (),
+        limit: int | None = None,
+    ) -> Iterator[CommittedChange]:
+        """Walk the files that the release's commits changed: newest commit first, and of one commit by path."""
+        request = self._changes_request(organization, version, path_prefix, repository, change_types)
+        pages = self._connection.pages(self._stub.ListChangedFiles, request, limit=limit)
+        return islice((item for page in pages for item in page.changes), limit)
+
+    def count_changed_files(
+        self,
+        organization: str,
+        version: str,
+        *,
+        path_prefix: str = "",
+        repository: str = "",
+        change_types: Sequence[ChangeType] = (),
+    ) -> dict[ChangeType, int]:
+        """Count the changes that the filters leave, by type."""
+        request = self._changes_request(organization, version, path_prefix, repository, change_types)
+        request.with_counts, request.page_size = True, 1
+        counts = self._connection.call(self._stub.ListChangedFiles, request).counts
+        return {count.change_type: count.change_count for count in counts}
+
+    def _changes_request(
+        self, organization: str, version: str, path_prefix: str, repository: str, change_types: Sequence[ChangeType]
+    ) -> commits_pb2.ListChangedFilesRequest:
+        return commits_pb2.ListChangedFilesRequest(
+            parent=release_name(organization, version),
+            path_prefix=path_prefix,
+            repository=repository,
+            change_types=change_types,
+        )
 
     def list_commits(
         self, organization: str, version: str, *, files: bool = False, limit: int | None = None

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from releaseregistry.v1 import admin_pb2, organizations_pb2, release_service_pb2, tokens_pb2, uploads_pb2
+from releaseregistry.v1 import (
+    admin_pb2,
+    deploy_service_pb2,
+    organizations_pb2,
+    release_service_pb2,
+    tokens_pb2,
+    uploads_pb2,
+)
 
 from server.edge import CallLimits, Edge
 from server.errors import CallsBusy, Draining, StreamsBusy
@@ -24,6 +31,8 @@ from server.operator_token import keep_operator_token
 from server.servicers.admin import AdminServicer
 from server.servicers.chunks import ChunkRpcs
 from server.servicers.commits import CommitRpcs
+from server.servicers.comparisons import ComparisonRpcs
+from server.servicers.deploys import DeployServicer
 from server.servicers.files import FileRpcs
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.releases import ReleaseRpcs
@@ -32,8 +41,7 @@ from server.servicers.uploads import UploadRpcs
 from server.settings import Settings
 from server.vigil import Vigil
 from store import Store
-from store.access.access import Access
-from store.access.credentials import authenticate
+from store.access.credentials import Authenticator
 from store.blobs.blobs import Blobs, open_blobs
 from store.blobs.collector import Collector
 from store.blobs.s3_client import Bucket
@@ -69,7 +77,7 @@ FLUSH_SECONDS: Final = 0.2
 CUT_SECONDS: Final = 5.0
 
 
-class ReleaseServicer(ReleaseRpcs, CommitRpcs, FileRpcs):
+class ReleaseServicer(ReleaseRpcs, CommitRpcs, FileRpcs, ComparisonRpcs):
     """All RPCs of the release service; each concept has a module."""
 
 
@@ -104,7 +112,7 @@ class Server:
         self._refusals = Lane("refusals", 2)
         self._health = Health([service.full_name for service in services], self._watch)
         self._edge = Edge(
-            authenticate=_authenticator(store.db),
+            authenticate=Authenticator(store.db),
             page_tokens=store.page_tokens,
             watch=self._watch,
             vigil=self._vigil,
@@ -264,6 +272,7 @@ def assembled(settings: Settings, db: Database) -> Server:
         organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"]: OrganizationServicer(store),
         tokens_pb2.DESCRIPTOR.services_by_name["TokenService"]: TokenServicer(store),
         release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"]: ReleaseServicer(store),
+        deploy_service_pb2.DESCRIPTOR.services_by_name["DeployService"]: DeployServicer(store),
         uploads_pb2.DESCRIPTOR.services_by_name["UploadService"]: UploadServicer(store),
         admin_pb2.DESCRIPTOR.services_by_name["AdminService"]: AdminServicer(
             store, settings_collector(settings, db, blobs)
@@ -305,13 +314,6 @@ def _try_to_listen(address: str) -> None:
             probe.listen()
     except OSError as error:
         raise CannotListen(f"Cannot listen on {address}: {error.strerror}.") from None
-
-
-def _authenticator(db: Database) -> Callable[[str, str], Access]:
-    def rights(secret: str, caller: str) -> Access:
-        return db.read(lambda reader: authenticate(reader, secret, db.clock.now_us(), caller=caller))
-
-    return rights
 
 
 def _jobs(store: Store, collector: Collector, stopped: Callable[[], bool]) -> dict[str, Callable[[], object]]:

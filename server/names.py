@@ -20,6 +20,10 @@ TOKEN_FORM: Final = "organizations/{organization}/tokens/{token} or tokens/{toke
 RELEASE_FORM: Final = "organizations/{organization}/releases/{version}"
 UPLOAD_FORM: Final = "organizations/{organization}/uploads/{upload_id}"
 FILE_FORM: Final = "organizations/{organization}/releases/{version}/files/{file}"
+RELEASES_FORM: Final = "organizations/{organization}/releases/{version} or organizations/{organization}/releases/-"
+
+EVERY_RELEASE: Final = "-"
+"""The version in a parent that stands for all releases: no release is called so."""
 
 _SLUG: Final = r"([a-z0-9_-]{1,50})"
 _UUID: Final = r"([0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})"
@@ -58,6 +62,13 @@ class ReleaseName(NamedTuple):
 
     organization: str
     version: str
+
+
+class ReleasesName(NamedTuple):
+    """The slug and the version in the parent of a list that goes over one release, or over all of them (None)."""
+
+    organization: str
+    version: str | None
 
 
 class UploadName(NamedTuple):
@@ -102,6 +113,14 @@ def parse_release(text: str, *, field: str) -> ReleaseName:
     """The slug and version in `organizations/{organization}/releases/{version}`; the version is a valid one."""
     found = _match(_RELEASE, text, field=field, form=RELEASE_FORM)
     return ReleaseName(found[1], _version(found[2], field=field, form=RELEASE_FORM))
+
+
+def parse_releases(text: str, *, field: str) -> ReleasesName:
+    """The slug and version in `organizations/{organization}/releases/{version}`; of `releases/-` no version."""
+    found = _match(_RELEASE, text, field=field, form=RELEASES_FORM)
+    if found[2] == EVERY_RELEASE:
+        return ReleasesName(found[1], None)
+    return ReleasesName(found[1], _version(found[2], field=field, form=RELEASES_FORM))
 
 
 def parse_upload(text: str, *, field: str) -> UploadName:
@@ -149,6 +168,11 @@ def upload_name(organization: str, id: bytes) -> str:  # noqa: A002 - what the c
 def file_name(organization: str, version: str, id: bytes) -> str:  # noqa: A002 - the word of the contract
     """`organizations/{organization}/releases/{version}/files/{uuid}`."""
     return f"organizations/{organization}/releases/{version}/files/{uid(id)}"
+
+
+def deploy_name(organization: str, version: str, id: bytes) -> str:  # noqa: A002 - the word of the contract
+    """`organizations/{organization}/releases/{version}/deploys/{uuid}`."""
+    return f"organizations/{organization}/releases/{version}/deploys/{uid(id)}"
 
 
 def uid(id: bytes) -> str:  # noqa: A002 - the word of the contract

@@ -31,6 +31,7 @@ Check = Callable[[Any], str | None]
 ColumnCheck = Callable[[Sequence[Any]], bool]
 
 MAX_KEY_CHARS: Final = 128
+MAX_ENVIRONMENT_CHARS: Final = 64
 # Items looked at in one go. All at once would be slower: as many live objects set off the garbage collector.
 BATCH: Final = 128
 # 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, the range of google.protobuf.Timestamp.
@@ -301,6 +302,14 @@ def _url_problem(text: str) -> str | None:
     return problem
 
 
+def _environment_problem(text: str) -> str | None:
+    if len(text) > MAX_ENVIRONMENT_CHARS:
+        return f"has {len(text)} characters, and at most {MAX_ENVIRONMENT_CHARS} are allowed"
+    if text != text.strip():
+        return "begins or ends with a space"
+    return "has a `/`" if "/" in text else _line_problem(text)
+
+
 _TEXT_SHAPES: Final[dict[int, Check]] = {
     annotations_pb2.TEXT_FORMAT_UNSPECIFIED: _line_problem,
     annotations_pb2.TEXT_FORMAT_FREE: _free_problem,
@@ -309,6 +318,7 @@ _TEXT_SHAPES: Final[dict[int, Check]] = {
     annotations_pb2.TEXT_FORMAT_UUID: _pattern_problem(_UUID, "a UUID of 36 characters"),
     annotations_pb2.TEXT_FORMAT_SHA256: _pattern_problem(_SHA256, "a SHA-256 of 64 lower-case hexadecimal digits"),
     annotations_pb2.TEXT_FORMAT_URL: _url_problem,
+    annotations_pb2.TEXT_FORMAT_ENVIRONMENT: _environment_problem,
 }
 
 

@@ -80,24 +80,52 @@ class Page(Generic[T]):
     previous: Position | None
 
 
-def page_of(rows: Sequence[T], request: PageRequest, key: Callable[[T], Key]) -> Page[T]:
+def page_of(
+    rows: Sequence[T],
+    request: PageRequest,
+    key: Callable[[T], Key],
+    *,
+    descending: bool = False,
+    wall: Key | None = None,
+) -> Page[T]:
     """The page of these rows, which were fetched in walking direction, up to `request.limit` of them.
 
-    Rows of a backward walk come nearest first and are turned round.
+    Rows of a backward walk come nearest first and are turned round. `descending`: the list begins with the largest key.
+    `wall`: where the walk ended before the list and before the page was full, if it did: the page beyond goes on from
+    there, however few rows this one has.
     """
     more = len(rows) > request.size
+    stop = None if more else wall
+    behind = -1 if descending else 1
     items = tuple(rows[: request.size])
     at = request.position
     if at is None or not at.backward:
         # Whoever came here by a position has something behind: the page that told the position.
-        following = Position(key(items[-1])) if more else None
-        preceding = None if at is None else Position(key(items[0]) if items else at.key, backward=True)
+        following = Position(key(items[-1])) if more else None if stop is None else Position(stop)
+        preceding = None if at is None else Position(key(items[0]) if items else _way_back(at.key, behind, stop), True)
         return Page(items, following, preceding)
     items = items[::-1]
-    preceding = Position(key(items[0]), backward=True) if more else None
-    # All that lay before is gone: the page after it is the list's first.
-    following = Position(key(items[-1]) if items else ())
+    preceding = Position(key(items[0]), True) if more else None if stop is None else Position(stop, True)
+    following = Position(key(items[-1]) if items else _way_back(at.key, -behind, stop))
     return Page(items, following, preceding)
+
+
+def _way_back(key: Key, step: int, wall: Key | None) -> Key:
+    """Where the way back from a page without items begins: at its wall, for between that and the place where the page
+    began there is nothing; else beside that place."""
+    return _beside(key, step) if wall is None else wall
+
+
+def _beside(key: Key, step: int) -> Key:
+    """The place right above (1) or below (-1) the item with this key, so that the item itself lies beyond it: the way
+    back from a page without items. No text comes right below another: of those the way back begins at the list's
+    beginning."""
+    *front, last = key
+    if isinstance(last, int):
+        return *front, last + step
+    if isinstance(last, bytes):
+        return *front, (int.from_bytes(last, "big") + step).to_bytes(len(last), "big")
+    return (*front, last + "\x01") if step > 0 else ()
 
 
 def fitting(request: PageRequest, weights: Iterable[int], *, most: int) -> PageRequest:

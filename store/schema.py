@@ -7,8 +7,18 @@ from peewee import Model
 from store.access.models import InstallationSecret, Token, TokenProject
 from store.activity.models import Activity
 from store.blobs.models import Chunk, CollectorLease, Content, ContentChunk, Pack
-from store.commits.models import Commit, CommitAuthor, CommitFile, ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.commits.models import (
+    Commit,
+    CommitAuthor,
+    CommitFile,
+    CommitReference,
+    ReleaseAuthor,
+    ReleaseCommit,
+    ReleaseHead,
+    ReleaseReference,
+)
 from store.database.replays import AnsweredRequest
+from store.deploys.models import Deploy, DeployProject, Environment, EnvironmentProject, ReleaseEnvironment
 from store.files.models import ReleaseFile
 from store.organizations.models import DrainingProject, Organization, OrganizationSlug, Project, ProjectSlug, Repository
 from store.releases.models import DrainingRelease, Release, ReleaseProject
@@ -34,6 +44,13 @@ MODELS: list[type[Model]] = [
     ReleaseCommit,
     ReleaseHead,
     ReleaseAuthor,
+    CommitReference,
+    ReleaseReference,
+    Environment,
+    EnvironmentProject,
+    Deploy,
+    DeployProject,
+    ReleaseEnvironment,
     Pack,
     Chunk,
     Content,

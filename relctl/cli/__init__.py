@@ -11,9 +11,13 @@ from typing import Final
 import click
 
 from relctl.cli import quiet  # noqa: F401 - before whatever imports grpc
+from relctl.cli.activity import activity, environments
 from relctl.cli.application import Application
 from relctl.cli.avatars import avatar
+from relctl.cli.changed_files import changed_files
 from relctl.cli.commits import commits
+from relctl.cli.compare import compare
+from relctl.cli.deploys import current, deploys
 from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, REFUSED, USAGE, Declined, describe, exit_code
 from relctl.cli.files import files
 from relctl.cli.options import Folder, shared_options
@@ -23,6 +27,7 @@ from relctl.cli.releases import release
 from relctl.cli.repositories import repo
 from relctl.cli.text import one_line
 from relctl.cli.tokens import token, whoami
+from relctl.cli.where import where
 from relctl.connection import client_version
 from relctl.errors import LocalError, NothingThere, RegistryError
 
@@ -52,6 +57,7 @@ Begin with:
   relctl release create app@1.0.0 --project web
   relctl release set-commits app@1.0.0 --auto
   relctl files upload app@1.0.0 app.tar.gz
+  relctl deploys create app@1.0.0 --env production
 """
 
 
@@ -66,7 +72,24 @@ def relctl() -> None:
     """Releases, their commits and their files: the command line of the release registry."""
 
 
-for command in (org, avatar, project, repo, token, whoami, release, commits, files):
+for command in (
+    org,
+    avatar,
+    project,
+    repo,
+    token,
+    whoami,
+    release,
+    commits,
+    changed_files,
+    where,
+    compare,
+    deploys,
+    current,
+    environments,
+    files,
+    activity,
+):
     relctl.add_command(command)
 
 

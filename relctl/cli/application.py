@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import click
@@ -110,6 +110,10 @@ class Application:
             _print_table([title for title, _ in columns], rows, with_header=not shown)
         elif not shown:
             note(nothing)
+
+    def show_values(self, values: Mapping[str, int]) -> None:
+        """Show numbers by name, as a line of JSON."""
+        click.echo(json.dumps(values))
 
     def say(self, text: str) -> None:
         """Tell a person what was done; scripts that asked for JSON get none of it."""

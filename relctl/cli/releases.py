@@ -11,7 +11,8 @@ from releaseregistry.v1.releases_pb2 import CreateReleaseOutcome, Release, Relea
 from relctl.cli.application import Application, Columns, print_json
 from relctl.cli.options import Folder, ask, limit_option, pass_application, yes_option
 from relctl.cli.set_commits import set_commits
-from relctl.cli.text import MOMENT, local_time, subject
+from relctl.cli.set_refs import set_refs
+from relctl.cli.text import MOMENT, head_text, local_time, subject
 from relctl.names import last_part
 from relctl.releases import ReleaseDraft
 
@@ -39,6 +40,12 @@ def _projects(release: Release) -> str:
     return ", ".join(last_part(name) for name in release.projects)
 
 
+def _last_deploy(release: Release) -> str:
+    if not release.HasField("last_deploy"):
+        return ""
+    return f"{release.last_deploy.environment}, {local_time(release.last_deploy.finish_time)}"
+
+
 LIST_COLUMNS: Final[Columns[Release]] = (
     ("version", lambda it: it.version),
     ("projects", _projects),
@@ -56,7 +63,10 @@ COLUMNS: Final[Columns[Release]] = (
     *LIST_COLUMNS[3:],
     ("authors", lambda it: it.author_count),
     ("last commit", lambda it: f"{it.last_commit.id[:12]} {subject(it.last_commit.message)}"),
-    ("heads", lambda it: ", ".join(f"{head.repository}@{head.commit_id[:12]}" for head in it.head_commits)),
+    ("heads", lambda it: ", ".join(map(head_text, it.head_commits))),
+    ("references", lambda it: ", ".join(it.references)),
+    ("deploys", lambda it: it.deploy_count),
+    ("last deploy", _last_deploy),
     ("etag", lambda it: it.etag),
 )
 
@@ -67,6 +77,7 @@ def release() -> None:
 
 
 release.add_command(set_commits)
+release.add_command(set_refs)
 
 
 @release.command()
@@ -248,14 +259,25 @@ def delete(application: Application, version: str, yes: bool, etag: str) -> None
 
 @release.command()
 @click.argument("version")
+@click.option("--env", "environment", metavar="NAME", help="The one that ran in this environment before it.")
 @pass_application
-def previous(application: Application, version: str) -> None:
-    """Show the release with commits before this one, if any."""
-    found = application.client.releases.previous(application.organization, version)
-    if found is None:
+def previous(application: Application, version: str, environment: str | None) -> None:
+    r"""Show the release with commits before this one, or the one that ran in an environment before it, if any.
+
+    Of a release that was never deployed to the environment it is the one that runs there now: what would be replaced.
+
+    \b
+    Examples:
+      relctl release previous app@1.1.0
+      relctl release previous app@1.1.0 --env production
+    """
+    found = application.client.releases.previous(application.organization, version, environment=environment)
+    if found is not None:
+        application.show(found, COLUMNS)
+    elif environment is None:
         application.say(f"there is no release with commits before {version}")
     else:
-        application.show(found, COLUMNS)
+        application.say(f"no other release ran in {environment} before {version}")
 
 
 def _set_status(application: Application, version: str, status: str) -> None:

@@ -23,11 +23,12 @@ from relctl.history import commits_of_range, commits_since, last_released
 @click.command("set-commits", cls=Leaf)
 @click.argument("version")
 @click.option("--auto", is_flag=True, help="Those of HEAD since the previous release's last commit; without one, all.")
-@click.option("--range", "range_", metavar="FROM..TO", help="Those reachable from TO and not from FROM.")
+@click.option("--range", "range_", metavar="FROM..TO", help="Those that TO reaches and FROM does not; TO alone: all.")
 @click.option(
     "--file", "source", type=click.File("rb"), help="Those in a file, as `relctl commits --files --json` prints them."
 )
 @click.option("--clear", is_flag=True, help="None: detach all commits.")
+@click.option("--append", is_flag=True, help="Add them to those that the release has, in their places by time.")
 @click.option("--git", "folder", type=click.Path(path_type=Path), default=".", help="The git repository. [default: .]")
 @click.option("--repository", metavar="OWNER/NAME", help="Its name. [default: from the URL of its remote]")
 @click.option("--remote", metavar="NAME", help="The remote to take the name of. [default: the followed one, or origin]")
@@ -46,12 +47,13 @@ def set_commits(
     range_: str | None,
     source: BinaryIO | None,
     clear: bool,
+    append: bool,
     folder: Path,
     repository: str | None,
     remote: str | None,
     max_count: int,
 ) -> None:
-    r"""Set the commits of a release: they replace those it has.
+    r"""Set the commits of a release: they replace those it has, or with --append join them.
 
     Authors, messages, committer dates and changed files come from `git log --no-renames`; a merge has no changed files.
     When --auto or --range finds no commit, the release is left as it is. Commits whose message contains #skipsentry are
@@ -62,9 +64,12 @@ def set_commits(
       relctl release set-commits app@1.1.0 --auto
       relctl release set-commits app@1.1.0 --range v1.0.0..v1.1.0
       relctl release set-commits app@1.1.0 --file commits.json
+      relctl release set-commits app@1.1.0 --range v1.0.0..v1.1.0 --append
     """
     if sum([auto, range_ is not None, source is not None, clear]) != 1:
         raise click.UsageError("say one of --auto, --range, --file, --clear")
+    if clear and append:
+        raise click.UsageError("--clear and --append contradict each other")
     bounds = _bounds(range_)
     commits: Sequence[Commit] = ()
     if source is not None:
@@ -85,7 +90,7 @@ def set_commits(
             if application.json:
                 application.show(application.client.releases.get(application.organization, version), ())
             return
-    answer = application.client.releases.set_commits(application.organization, version, commits)
+    answer = application.client.releases.set_commits(application.organization, version, commits, append=append)
     if application.json:
         application.show(answer, ())
     else:
@@ -111,12 +116,14 @@ def read_commits(data: bytes) -> list[Commit]:
         raise LocalError(f"the file does not hold commits in JSON: {error}") from None
 
 
-def _bounds(text: str | None) -> tuple[str, str] | None:
+def _bounds(text: str | None) -> tuple[str | None, str] | None:
     if text is None:
         return None
     start, separator, end = text.partition("..")
-    if not (start and separator and end) or ".." in end or end.startswith("."):
-        raise click.UsageError(f"{text!r} is no range; write FROM..TO, such as v1.0.0..HEAD")
+    if not separator and start:
+        return None, start
+    if not (start and end) or ".." in end or end.startswith("."):
+        raise click.UsageError(f"{text!r} is no range; write FROM..TO, such as v1.0.0..HEAD, or TO alone")
     return start, end
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
+from releaseregistry.v1.commits_pb2 import HeadCommit
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
@@ -42,6 +43,12 @@ def human_bytes(count: int) -> str:
 def counted(count: int, what: str) -> str:
     """A number with its word: `1 commit`, `2,000 commits`."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def head_text(head: HeadCommit) -> str:
+    """Up to which commit a release holds a repository, and from which on where that is known."""
+    start = f"{head.previous_commit_id[:12]}.." if head.previous_commit_id else ""
+    return f"{head.repository}@{start}{head.commit_id[:12]}"
 
 
 class Moment(click.ParamType[datetime]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +10,10 @@ from releaseregistry.v1 import commits_pb2 as pb
 
 from server.mapping.times import optional_timestamp, to_micros
 from server.names import ReleaseName, parse_release
+from store.commits.changes import ChangeFilter, ChangeRow
 from store.commits.contents import AuthorRow, CommitRow, HeadCommitRow
 from store.commits.drafts import CommitDraft
+from store.commits.refs import RefDraft
 from store.commits.set import MAX_COMMITS, MAX_FILES
 from store.errors import FrameOutOfOrder, InvalidField, SizeMismatch
 
@@ -24,6 +26,7 @@ class SentCommits:
     """What a whole stream of SetCommits said."""
 
     release: ReleaseName
+    append: bool
     commits: list[CommitDraft]
 
 
@@ -39,6 +42,7 @@ def received_commits(requests: Iterator[pb.SetCommitsRequest]) -> SentCommits:
         raise FrameOutOfOrder(expected="a message with the release's name", found="end")
     release = parse_release(first.name, field="name")
     name = first.name
+    append = first.mode == pb.COMMIT_MODE_APPEND
     commits: list[CommitDraft] = []
     file_count = byte_count = 0
     while request is not None:
@@ -62,7 +66,7 @@ def received_commits(requests: Iterator[pb.SetCommitsRequest]) -> SentCommits:
                 )
             if next(requests, None) is not None:
                 raise FrameOutOfOrder(expected="end", found="a message behind finish")
-            return SentCommits(release, commits)
+            return SentCommits(release, append, commits)
         request = next(requests, None)
     # The client is gone, or failed in the middle of sending: both look like a stream that just ends.
     raise FrameOutOfOrder(expected="commits or finish", found="end")
@@ -81,6 +85,11 @@ def commit_draft(commit: pb.Commit) -> CommitDraft:
     )
 
 
+def ref_draft(ref: pb.Ref) -> RefDraft:
+    """A ref as the store takes it."""
+    return RefDraft(ref.repository, ref.commit, ref.previous_commit)
+
+
 def commit_message(commit: CommitRow) -> pb.Commit:
     """A commit; with its changed files where the row holds them."""
     return pb.Commit(
@@ -94,7 +103,34 @@ def commit_message(commit: CommitRow) -> pb.Commit:
             pb.ChangedFile(path=file.path, change_type=_CHANGE_TYPES[file.change_type]) for file in commit.changed_files
         ],
         changed_file_count=commit.changed_file_count,
+        references=commit.references,
     )
+
+
+def change_filter(request: pb.ListChangedFilesRequest) -> ChangeFilter:
+    """The changes that a request seeks. Raises InvalidField for a type that is none."""
+    for index, change_type in enumerate(request.change_types):
+        if change_type not in _CHANGE_TYPES:
+            raise InvalidField(f"change_types[{index}]", f"{change_type} is no type of a change")
+    return ChangeFilter(request.path_prefix, request.repository, frozenset(request.change_types))
+
+
+def change_message(change: ChangeRow) -> pb.CommittedChange:
+    """A file that a commit changed."""
+    return pb.CommittedChange(
+        repository=change.repository,
+        commit_id=change.commit_key,
+        path=change.path,
+        change_type=_CHANGE_TYPES[change.change_type],
+    )
+
+
+def count_messages(counts: Mapping[int, int]) -> list[pb.ChangeCount]:
+    """How many changes there are of each type, the types in their order."""
+    return [
+        pb.ChangeCount(change_type=_CHANGE_TYPES[change_type], change_count=count)
+        for change_type, count in sorted(counts.items())
+    ]
 
 
 def author_message(author: AuthorRow) -> pb.CommitAuthor:
@@ -103,8 +139,8 @@ def author_message(author: AuthorRow) -> pb.CommitAuthor:
 
 
 def head_message(head: HeadCommitRow) -> pb.HeadCommit:
-    """The newest commit of one repository in a release."""
-    return pb.HeadCommit(repository=head.repository, commit_id=head.commit_key)
+    """Up to which commit a release holds a repository, and from which on."""
+    return pb.HeadCommit(repository=head.repository, commit_id=head.commit_key, previous_commit_id=head.previous_key)
 
 
 _CHANGE_TYPES: Final[dict[int, pb.ChangeType]] = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.mapping.commits import author_message, commit_draft, commit_message, head_message
+from server.mapping.commits import author_message, commit_draft, commit_message, head_message, ref_draft
+from server.mapping.deploys import deploy_message
 from server.mapping.masks import changed_paths
 from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
@@ -18,7 +20,7 @@ from store.releases.create import CreatedRelease, CreateOutcome, ReleaseDraft
 from store.releases.details import ReleaseDetails
 from store.releases.rows import ReleaseStatus
 from store.releases.update import ReleaseChanges
-from store.releases.version import Version, parse_version
+from store.releases.version import READ_VERSIONS, Version, parse_version
 
 EVERY_PROJECT: Final = "-"
 """The project in a name that stands for all that the caller may access."""
@@ -55,6 +57,7 @@ def release_draft(request: pb.CreateReleaseRequest, organization: str, *, user_a
         release_time=optional_micros(release, "release_time"),
         user_agent=user_agent,
         commits=tuple(commit_draft(commit) for commit in request.commits),
+        refs=tuple(ref_draft(ref) for ref in request.refs),
     )
 
 
@@ -99,17 +102,21 @@ def release_message(details: ReleaseDetails) -> pb.Release:
         create_time=to_timestamp(release.create_time),
         update_time=to_timestamp(release.update_time),
         etag=release.etag,
-        version_info=version_message(parse_version(release.version)),
+        version_info=_version_info(release.version),
         commit_count=release.commit_count,
         author_count=release.author_count,
         file_count=release.file_count,
         user_agent=release.user_agent,
+        deploy_count=release.deploy_count,
     )
+    if details.last_deploy is not None:
+        message.last_deploy.CopyFrom(deploy_message(organization, details.last_deploy))
     if contents is not None:
         if contents.last_commit is not None:
             message.last_commit.CopyFrom(commit_message(contents.last_commit))
         message.head_commits.extend(head_message(head) for head in contents.head_commits)
         message.authors.extend(author_message(author) for author in contents.authors)
+        message.references.extend(contents.references)
     return message
 
 
@@ -132,6 +139,12 @@ def version_message(version: Version) -> pb.VersionInfo:
             )
         )
     return message
+
+
+@lru_cache(maxsize=READ_VERSIONS)
+def _version_info(version: str) -> pb.VersionInfo:
+    """One message for all who ask, who only copy it."""
+    return version_message(parse_version(version))
 
 
 def created_message(created: CreatedRelease) -> pb.CreateReleaseResponse:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from releaseregistry.v1 import activities_pb2
 from releaseregistry.v1 import organizations_pb2 as pb
 
 from server.calls import Call
+from server.mapping.activities import activity_filter, activity_message
 from server.mapping.avatars import avatar_message
+from server.mapping.environments import environment_message
 from server.mapping.frames import Frames
 from server.mapping.organizations import (
     created_organization,
@@ -28,8 +31,11 @@ from server.mapping.organizations import (
     updated_project,
     updated_repository,
 )
+from server.mapping.projects import named_projects
 from server.names import parse_organization, parse_project, parse_repository
 from store import Store
+from store.activity.list import list_activity
+from store.deploys.environments import list_environments
 from store.organizations.avatars import get_avatar, start_avatar
 from store.organizations.delete import delete_organization, delete_project
 from store.organizations.organizations import (
@@ -141,6 +147,29 @@ class OrganizationServicer:
         organization, page = list_repositories(self._store.db, call.access, slug, call.page(request))
         return pb.ListRepositoriesResponse(
             repositories=[repository_message(organization, repository) for repository in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def ListEnvironments(self, request: pb.ListEnvironmentsRequest, call: Call) -> pb.ListEnvironmentsResponse:
+        slug = parse_organization(request.parent, field="parent")
+        projects = named_projects(request.projects, slug, field="projects")
+        organization, page = list_environments(self._store.db, call.access, slug, call.page(request), projects=projects)
+        return pb.ListEnvironmentsResponse(
+            environments=[environment_message(organization, environment) for environment in page.items],
+            next_page_token=call.page_token(request, page.next),
+            previous_page_token=call.page_token(request, page.previous),
+        )
+
+    def ListActivity(
+        self, request: activities_pb2.ListActivityRequest, call: Call
+    ) -> activities_pb2.ListActivityResponse:
+        slug = parse_organization(request.parent, field="parent")
+        organization, page = list_activity(
+            self._store.db, call.access, slug, call.page(request), sought=activity_filter(request, slug)
+        )
+        return activities_pb2.ListActivityResponse(
+            activities=[activity_message(organization, activity) for activity in page.items],
             next_page_token=call.page_token(request, page.next),
             previous_page_token=call.page_token(request, page.previous),
         )

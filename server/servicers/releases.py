@@ -5,6 +5,7 @@ from __future__ import annotations
 from releaseregistry.v1 import releases_pb2 as pb
 
 from server.calls import Call
+from server.mapping.environments import optional_environment
 from server.mapping.projects import named_projects
 from server.mapping.releases import (
     created_message,
@@ -92,5 +93,7 @@ class ReleaseRpcs:
 
     def GetPreviousRelease(self, request: pb.GetPreviousReleaseRequest, call: Call) -> pb.GetPreviousReleaseResponse:
         name = parse_release(request.name, field="name")
-        previous = get_previous_release(self._store.db, call.access, name.organization, name.version)
+        previous = get_previous_release(
+            self._store.db, call.access, name.organization, name.version, environment=optional_environment(request)
+        )
         return pb.GetPreviousReleaseResponse(release=None if previous is None else release_message(previous))

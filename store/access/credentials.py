@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from store.access.access import Access
 from store.access.models import Token, TokenProject
 from store.access.scopes import with_included
 from store.access.secrets import digest_of, is_well_formed
-from store.database import Query, Reader, hole
+from store.database import Database, Query, Reader, hole
 from store.errors import CredentialsInvalid
+
+MOST_KNOWN: Final = 1000
+"""So many credentials are remembered; one more, and all are looked up again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,48 @@ _BY_SECRET = Query(
 _PROJECTS = Query(
     TokenProject.select(TokenProject.project_id).where(TokenProject.token_id == hole(TokenProject.token_id))
 )
+_TABLES: Final = (Token._meta.table_name, TokenProject._meta.table_name)
+
+
+class _Known(NamedTuple):
+    stamp: Hashable
+    expire_time: int | None
+    access: Access
+
+
+class Authenticator:
+    """Checks the secret of every call.
+
+    What it found it remembers for as long as nobody wrote a token, where only this process writes: a token that was
+    revoked takes no further call. Elsewhere it looks each time.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[bytes, _Known] = {}
+
+    def __call__(self, secret: str, caller: str = "") -> Access:
+        """See `authenticate`."""
+        db = self._db
+        if not is_well_formed(secret):
+            raise CredentialsInvalid
+        digest = digest_of(secret)
+        stamp = db.stamp(*_TABLES)  # before looking: what is written meanwhile must not be overlooked
+        now = db.clock.now_us()
+        known = self._known.get(digest)
+        if known is None or known.stamp != stamp:
+            found = _found(db, digest, now)
+            known = _Known(stamp, found.expire_time, _access(db, found))
+            if stamp is not None:
+                self._keep(digest, known)
+        elif known.expire_time is not None and known.expire_time <= now:
+            raise CredentialsInvalid
+        return replace(known.access, caller=caller) if caller else known.access
+
+    def _keep(self, digest: bytes, known: _Known) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known = {}
+        self._known[digest] = known
 
 
 def authenticate(reader: Reader, secret: str, now: int, *, caller: str = "") -> Access:
@@ -49,7 +96,10 @@ def authenticate(reader: Reader, secret: str, now: int, *, caller: str = "") -> 
     """
     if not is_well_formed(secret):
         raise CredentialsInvalid
-    digest = digest_of(secret)
+    return _access(reader, _found(reader, digest_of(secret), now), caller=caller)
+
+
+def _found(reader: Reader | Database, digest: bytes, now: int) -> _Credentials:
     found = reader.row(_BY_SECRET, secret_sha256=digest)
     # The index compares digests, not secrets, and how far a guess agrees with a digest tells nothing of the secret;
     # compared once more without shortcuts, because that is cheaper than an argument about it.
@@ -57,6 +107,11 @@ def authenticate(reader: Reader, secret: str, now: int, *, caller: str = "") -> 
         raise CredentialsInvalid
     if found.revoke_time is not None or (found.expire_time is not None and found.expire_time <= now):
         raise CredentialsInvalid
+    return found
+
+
+def _access(reader: Reader | Database, found: _Credentials, *, caller: str = "") -> Access:
+    # Perhaps in a snapshot of its own: a token gets its projects when it is made, and loses those that are deleted.
     everything = found.all_projects or found.organization_id is None
     projects = () if everything else reader.rows(_PROJECTS, token_id=found.token_id)
     return Access(

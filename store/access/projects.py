@@ -123,8 +123,10 @@ def projects_to_create_in(
 def keep_projects(tx: Transaction, projects: Sequence[ProjectRow]) -> None:
     """The projects, sorted by id, stand until the transaction ends: whoever deletes one then sees what was put into it.
 
-    Raises `ProjectForbidden` for those that were deleted just now.
+    They were read in this transaction. Raises `ProjectForbidden` for those that were deleted just now.
     """
+    if tx.is_alone:
+        return
     standing: set[bytes] = set()
     for batch in batches([project.id for project in projects]):
         standing.update(id_ for (id_,) in tx.share(_standing(len(batch)), **filled(batch)))
@@ -188,19 +190,29 @@ def slugs_within(
     }
 
 
+def projects_named(
+    reader: Reader, organization_id: bytes, names: Iterable[ProjectSlugText]
+) -> dict[ProjectSlugText, ProjectRow]:
+    """The organization's projects that these are names of, by name; whoever may see them. Others are left out."""
+    within = slugs_within(reader, organization_id, names)
+    found: dict[str, ProjectRow] = {}
+    for batch in batches(sorted(set(within.values()))):
+        query = _projects_by_slugs(len(batch))
+        for asked, id_, slug in reader.rows(query, organization_id=organization_id, **filled(batch)):
+            found[asked] = ProjectRow(id_, slug)
+    return {name: found[slug] for name, slug in within.items() if slug in found}
+
+
 def _allowed(
     reader: Reader, allowed: ProjectSet, organization: OrganizationRow, names: Iterable[ProjectSlugText]
 ) -> tuple[ProjectRow, ...]:
     asked_for = set(names)
-    within = slugs_within(reader, organization.id, asked_for)
-    named = sorted(set(within.values()))
-    found: dict[str, ProjectRow] = {}
-    for batch in batches(named):
-        query = _projects_by_slugs(len(batch))
-        for asked, id_, slug in reader.rows(query, organization_id=organization.id, **filled(batch)):
-            if allowed.allows(id_):
-                found[asked] = ProjectRow(id_, slug)
-    forbidden = [str(name) for name in asked_for if within.get(name) not in found]
+    found = {
+        name: project
+        for name, project in projects_named(reader, organization.id, asked_for).items()
+        if allowed.allows(project.id)
+    }
+    forbidden = [str(name) for name in asked_for if name not in found]
     if forbidden:
         raise ProjectForbidden(forbidden)
     return tuple(sorted(set(found.values()), key=attrgetter("id")))

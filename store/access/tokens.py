@@ -154,7 +154,7 @@ def list_tokens(db: Database, access: Access, organization: str | None, request:
         )
         rows = [_TokenRow(*row) for row in reader.fetch(paged(query, request, [Token.id], descending=True).tuples())]
         request_that_fits = fitting(request, _project_counts(reader, rows), most=_PROJECTS_A_PAGE)
-        page = page_of(rows[: request_that_fits.limit], request_that_fits, lambda row: (row.id,))
+        page = page_of(rows[: request_that_fits.limit], request_that_fits, lambda row: (row.id,), descending=True)
         items = _details(reader, page.items, None if owner is None else owner.slug)
         return Page(tuple(items), page.next, page.previous)
 

@@ -22,6 +22,7 @@ class Activity(Model):
     class Meta:
         table_name = "activity"
         indexes = (
-            (("project_id", "happen_time", "id"), True),
+            (("organization_id", "project_id", "happen_time", "id"), True),
+            (("organization_id", "subject", "happen_time", "id"), True),
             (("organization_id", "happen_time", "id"), True),
         )

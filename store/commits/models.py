@@ -2,7 +2,7 @@
 
 from peewee import CompositeKey, Model
 
-from store.database.fields import CountField, IdField, TextField, TimeField
+from store.database.fields import CountField, FlagField, IdField, TextField, TimeField
 
 
 class CommitAuthor(Model):
@@ -31,7 +31,10 @@ class Commit(Model):
 
     class Meta:
         table_name = "commit"
-        indexes = ((("repository_id", "key"), True),)
+        indexes = (
+            (("repository_id", "key"), True),
+            (("organization_id", "key"), False),
+        )
 
 
 class CommitFile(Model):
@@ -46,7 +49,7 @@ class CommitFile(Model):
 
 
 class ReleaseCommit(Model):
-    """position 0 is the newest commit."""
+    """The newest commit has the lowest position, each next one the next higher; see `store.commits.positions`."""
 
     release_id = IdField()
     position = CountField()
@@ -59,12 +62,50 @@ class ReleaseCommit(Model):
         indexes = ((("commit_id", "release_id"), True),)
 
 
+class CommitReference(Model):
+    """An issue that a commit's message says it fixes; position 0 is the first in the message."""
+
+    commit_id = IdField()
+    position = CountField()
+    reference = TextField()
+
+    class Meta:
+        table_name = "commit_reference"
+        primary_key = CompositeKey("commit_id", "position")
+        without_rowid = True
+
+
+class ReleaseReference(Model):
+    """An issue that a commit of a release says it fixes: a copy of the commit's row for each release that holds it.
+
+    A row may outlive the commit's place in the release for a moment, where another call changed the message meanwhile:
+    readers join `ReleaseCommit`.
+    """
+
+    release_id = IdField()
+    reference = TextField()
+    commit_id = IdField()
+    organization_id = IdField()
+
+    class Meta:
+        table_name = "release_reference"
+        primary_key = CompositeKey("release_id", "reference", "commit_id")
+        without_rowid = True
+        indexes = (
+            (("commit_id", "release_id", "reference"), False),
+            (("organization_id", "reference", "release_id"), False),
+        )
+
+
 class ReleaseHead(Model):
-    """The newest commit of one repository in a release."""
+    """The newest commit of one repository in a release. One that a ref named stays where it is while commits are set;
+    previous_key is the commit at which the ref's range begins."""
 
     release_id = IdField()
     repository_id = IdField()
     commit_id = IdField()
+    from_ref = FlagField()
+    previous_key = TextField(null=True)
 
     class Meta:
         table_name = "release_head"

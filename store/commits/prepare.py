@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from store.commits.drafts import CommitDraft
+from store.commits.mentions import references_in
 
 SKIP_MARK = "#skipsentry"
 
-_BEFORE_ALL_TIMES = 2**64
+BEFORE_ALL_TIMES = 2**64
+"""Sorts what has no time behind all that has one, where times are negated."""
 
 
 class PreparedCommit(NamedTuple):
-    """One distinct commit of a call. None is "not said"; files is path to change type.
+    """One distinct commit of a call. None is "not said"; files is path to change type; references are what its
+    message says that it fixes.
 
     A tuple, like all that comes by tens of thousands: it is made in a third of a dataclass's time.
     """
@@ -30,6 +33,7 @@ class PreparedCommit(NamedTuple):
     message: str | None
     commit_time: int | None
     files: Mapping[str, int]
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,14 @@ def prepare_commits(commits: Sequence[CommitDraft], *, fallback_repository: str)
             if email is not None and names.get(email) is None:
                 names[email] = name
         commit = PreparedCommit(
-            repository, draft.id, email, name, draft.message, draft.commit_time, draft.changed_files
+            repository,
+            draft.id,
+            email,
+            name,
+            draft.message,
+            draft.commit_time,
+            draft.changed_files,
+            references_in(draft.message) if draft.message else (),
         )
         key = (repository, draft.id)
         known = merged.setdefault(key, commit)
@@ -104,7 +115,7 @@ def author_email(name: str | None, email: str | None) -> str | None:
 
 
 def _newest_first(draft: CommitDraft) -> int:
-    return _BEFORE_ALL_TIMES if draft.commit_time is None else -draft.commit_time
+    return BEFORE_ALL_TIMES if draft.commit_time is None else -draft.commit_time
 
 
 def _said(text: str | None) -> str | None:
@@ -120,4 +131,5 @@ def _together(first: PreparedCommit, again: PreparedCommit) -> PreparedCommit:
         again.message if first.message is None else first.message,
         again.commit_time if first.commit_time is None else first.commit_time,
         {**again.files, **first.files},
+        again.references if first.message is None else first.references,
     )

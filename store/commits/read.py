@@ -8,7 +8,9 @@ from typing import Any
 
 from store.access import Access
 from store.commits.contents import COMMIT_COLUMNS, ChangedFileRow, CommitRow, with_details
-from store.commits.models import Commit, CommitFile, ReleaseCommit
+from store.commits.mentions import may_mention
+from store.commits.models import Commit, CommitFile, CommitReference, ReleaseCommit
+from store.commits.positions import BEFORE_ALL
 from store.database import Database, Query, Reader, hole, query_shape
 from store.paging import Page, PageRequest, page_of
 from store.releases.lookup import readable_release
@@ -20,6 +22,8 @@ _COMMIT_BYTES = 64
 """What a commit takes on the wire beside its texts, at most: tags, lengths, numbers and its time."""
 _FILE_BYTES = 8
 """What a changed file takes beside its path."""
+_REFERENCE_BYTES = 4
+"""What a reference takes beside its text."""
 _COMMITS_AT_ONCE = 101
 _FILES_AT_ONCE = 4_000
 _MOST_FILES = PAGE_BYTES // _FILE_BYTES
@@ -27,7 +31,7 @@ _MOST_FILES = PAGE_BYTES // _FILE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class ListedCommit:
-    """A commit and its place in the release, 0 for the newest."""
+    """A commit and its position in the release, the lowest for the newest."""
 
     position: int
     commit: CommitRow
@@ -66,6 +70,18 @@ _FILES = Query(
 )
 
 
+_REFERENCES = Query(
+    ReleaseCommit.select(ReleaseCommit.position, CommitReference.reference)
+    .join(CommitReference, on=(CommitReference.commit_id == ReleaseCommit.commit_id))
+    .where(
+        ReleaseCommit.release_id == hole(ReleaseCommit.release_id),
+        ReleaseCommit.position >= hole(ReleaseCommit.position, "first"),
+        ReleaseCommit.position <= hole(ReleaseCommit.position, "last"),
+    )
+    .order_by(ReleaseCommit.position, CommitReference.position)
+)
+
+
 def list_commits(
     db: Database,
     access: Access,
@@ -98,12 +114,13 @@ def _key(listed: ListedCommit) -> tuple[int]:
 
 def _walk(reader: Reader, release_id: bytes, request: PageRequest, *, changed_files: bool) -> Iterator[ListedCommit]:
     """The rows of the page and one more, read only as far as they are asked for: a message alone may have 256 KiB."""
-    place = -1 if request.position is None else request.position.key[0]
+    place = BEFORE_ALL if request.position is None else request.position.key[0]
     left = request.limit
     while left:
         limit = min(left, _COMMITS_AT_ONCE)
         rows = reader.rows(_page(request.backward), release_id=release_id, position=place, limit=limit)
-        yield from _with_files(reader, release_id, rows) if changed_files else rows
+        rows_with = _with_references(reader, release_id, rows)
+        yield from _with_files(reader, release_id, rows_with) if changed_files else rows_with
         if len(rows) < limit:
             return
         place = rows[-1].position
@@ -139,11 +156,27 @@ def _cut(commit: CommitRow, room: int) -> CommitRow:
 
 def _bytes_of(commit: CommitRow) -> int:
     texts = (commit.key, commit.repository, commit.author_name, commit.author_email, commit.message)
-    return _COMMIT_BYTES + sum(len(text.encode()) for text in texts if text is not None)
+    size = _COMMIT_BYTES + sum(len(text.encode()) for text in texts if text is not None)
+    return size + sum(_REFERENCE_BYTES + len(reference.encode()) for reference in commit.references)
 
 
 def _file_bytes(file: ChangedFileRow) -> int:
     return _FILE_BYTES + len(file.path.encode())
+
+
+def _with_references(reader: Reader, release_id: bytes, rows: Sequence[ListedCommit]) -> Sequence[ListedCommit]:
+    places = [listed.position for listed in rows if may_mention(listed.commit.message)]
+    if not places:
+        return rows
+    references: dict[int, list[str]] = {}
+    for place, reference in reader.rows(_REFERENCES, release_id=release_id, first=min(places), last=max(places)):
+        references.setdefault(place, []).append(reference)
+    return [
+        ListedCommit(listed.position, replace(listed.commit, references=tuple(references[listed.position])))
+        if listed.position in references
+        else listed
+        for listed in rows
+    ]
 
 
 def _with_files(reader: Reader, release_id: bytes, rows: Sequence[ListedCommit]) -> Iterator[ListedCommit]:

@@ -52,9 +52,7 @@ def lock_repositories(tx: Transaction, organization_id: bytes, names: Sequence[s
     found: dict[str, bytes] = {}
     missing = list(names)
     while missing:  # once more only where another transaction renamed or disabled one between insert and lock
-        for batch in batches(missing):
-            tx.lock(_active(len(batch)), organization_id=organization_id, **filled(batch))
-            found.update(tx.rows(_active(len(batch)), organization_id=organization_id, **filled(batch)))
+        found |= lock_known_repositories(tx, organization_id, missing)
         missing = [name for name in missing if name not in found]
         tx.run_many(
             _INSERT,
@@ -63,4 +61,13 @@ def lock_repositories(tx: Transaction, organization_id: bytes, names: Sequence[s
                 for name in missing
             ],
         )
+    return found
+
+
+def lock_known_repositories(tx: Transaction, organization_id: bytes, names: Sequence[str]) -> dict[str, bytes]:
+    """The ids of those active repositories that are there of these names (distinct, sorted), locked."""
+    found: dict[str, bytes] = {}
+    for batch in batches(names):
+        tx.lock(_active(len(batch)), organization_id=organization_id, **filled(batch))
+        found.update(tx.rows(_active(len(batch)), organization_id=organization_id, **filled(batch)))
     return found

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from store.access import Access
 from store.commits.busy import turn_to_set
 from store.commits.drafts import CommitDraft
+from store.commits.placing import append_commits, replace_commits
 from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
-from store.commits.replace import replace_commits
 from store.database import PLAIN, Database, Terms, Transaction
-from store.database.terms import M, R
+from store.database.terms import M
 from store.organizations.lookup import find_organization
 from store.releases.activities import record_of_release
 from store.releases.details import ReleaseDetails, release_details
@@ -30,52 +30,55 @@ def set_commits(
     version: str,
     commits: Sequence[CommitDraft],
     *,
+    append: bool = False,
     wait_seconds: float | None = None,
     terms: Terms[ReleaseDetails, M] = PLAIN,
 ) -> M:
-    """Give the release these commits and no other, all or nothing; the release as it then is.
+    """Give the release these commits and no other, or with `append` these in addition to those that it has; all or
+    nothing. The release as it then is.
 
     Repositories, authors, commits and changed files are got or created; what is not said of a known commit stays.
-    No commits detach the release's commits, heads and authors. Each project of the release gets an activity
-    `commits_set`, unless the release had just these commits already. Calls for one release, or for one repository,
-    wait for one another, `wait_seconds` long (None: as long as allowed) and at most 10 s. At most 100,000 commits
-    with 1,000,000 files. See behaviour.md, Commits.
+    No commits detach the release's commits, heads and authors; appended, they change nothing. Each project of the
+    release gets an activity `commits_set`, unless the release had just these commits already. Calls for one release,
+    or for one repository, wait for one another, `wait_seconds` long (None: as long as allowed) and at most 10 s. At
+    most 100,000 commits with 1,000,000 files. See behaviour.md, Commits.
 
     Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
     `CommitsBusy`.
-    """
-
-    def change(tx: Transaction, prepared: PreparedCommits) -> ReleaseDetails:
-        release = writable_release(tx, access, organization_slug, version)
-        return put_commits(tx, access, release, prepared)
-
-    return set_in_turn(db, access, organization_slug, version, commits, change, terms=terms, wait_seconds=wait_seconds)
-
-
-def set_in_turn(
-    db: Database,
-    access: Access,
-    organization_slug: str,
-    version: str,
-    commits: Sequence[CommitDraft],
-    change: Callable[[Transaction, PreparedCommits], R],
-    *,
-    terms: Terms[R, M],
-    wait_seconds: float | None,
-) -> M:
-    """Write a change that sets the commits of a release, while no other call sets some of it or of its repositories.
-
-    Waits for those as `set_commits` does. Raises `OrganizationNotFound`, `CommitsBusy`, and what the change raises.
     """
     # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
     organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
     prepared = prepare_commits(commits, fallback_repository=fallback_repository(organization.id))
     with turn_to_set(organization, version, prepared.repositories, wait_seconds=wait_seconds) as left_seconds:
-        return db.write(lambda tx: change(tx, prepared), terms, wait_seconds=left_seconds, long=True)
+        return db.write(
+            lambda tx: _set(tx, access, organization.slug, version, prepared, append=append),
+            terms,
+            wait_seconds=left_seconds,
+            long=True,
+        )
 
 
-def put_commits(tx: Transaction, access: Access, release: ReleaseRow, prepared: PreparedCommits) -> ReleaseDetails:
-    """Give the release, which is locked, these commits and no other; the release as it then is."""
-    if replace_commits(tx, release.organization_id, release.id, prepared):
-        record_of_release(tx, access, release, "commits_set", commit_count=len(prepared.commits))
+def _set(
+    tx: Transaction, access: Access, organization_slug: str, version: str, prepared: PreparedCommits, *, append: bool
+) -> ReleaseDetails:
+    release = writable_release(tx, access, organization_slug, version)
+    put_commits(tx, access, release, prepared, append=append)
     return release_details(tx, current_release(tx, release))
+
+
+def put_commits(
+    tx: Transaction, access: Access, release: ReleaseRow, prepared: PreparedCommits, *, append: bool = False
+) -> None:
+    """Replace the commits of the release, which the caller has locked, or add to them; tell its projects of a change.
+
+    Raises `LockTimeout` when another call holds one of the repositories for as long as this write may wait.
+    """
+    commit_count: int | None
+    if append:
+        commit_count = append_commits(tx, release.organization_id, release.id, prepared)
+    else:
+        changed = replace_commits(tx, release.organization_id, release.id, prepared)
+        commit_count = len(prepared.commits) if changed else None
+    if commit_count is None:
+        return
+    record_of_release(tx, access, release, "commits_set", commit_count=commit_count)

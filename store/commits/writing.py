@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
+from store.commits.mentions import may_mention
 from store.commits.models import Commit, CommitFile
 from store.commits.prepare import PreparedCommit
+from store.commits.references import change_references, insert_references
 from store.database import Query, Reader, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import SIZES, batches, filled, holes
 
@@ -18,10 +20,15 @@ FILES_AT_ONCE = 20_000
 
 
 class WrittenCommit(NamedTuple):
-    """A commit as it is stored now: its id, and its author's, which an earlier call may have said."""
+    """A commit as it is stored now: its id, and its author's and its time, which an earlier call may have said.
+
+    moved tells that this call said another time of a commit that was there.
+    """
 
     id: bytes
     author_id: bytes | None
+    commit_time: int | None
+    moved: bool = False
 
 
 class _Stored(NamedTuple):
@@ -35,14 +42,18 @@ class _Stored(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """A commit of the call that is stored already; differs when the call says something else of it."""
+    """A commit of the call that is stored already; differs when the call says something else of it, moved when it says
+    another time, fixes_others when its message may come to other references."""
 
     place: int
     commit: PreparedCommit
     id: bytes
     author_id: bytes | None
+    commit_time: int | None
     changed_file_count: int
     differs: bool
+    moved: bool
+    fixes_others: bool
 
 
 _COLUMNS = (
@@ -173,10 +184,13 @@ def write_commits(
             if row.differs or missing.get(row.id)
         ],
     )
+    insert_references(tx, zip(new_ids, (commit.references for commit in new), strict=True))
+    change_references(tx, organization_id, {row.id: row.commit.references for row in known if row.fixes_others})
     _insert_files(tx, [*new_ids, *missing], [*(commit.files for commit in new), *missing.values()])
 
-    written = {row.place: WrittenCommit(row.id, row.author_id) for row in known}
-    written.update(zip(new_places, map(WrittenCommit, new_ids, new_authors), strict=True))
+    written = {row.place: WrittenCommit(row.id, row.author_id, row.commit_time, row.moved) for row in known}
+    times = [commit.commit_time for commit in new]
+    written.update(zip(new_places, map(WrittenCommit, new_ids, new_authors, times), strict=True))
     return [written[place] for place in range(len(commits))]
 
 
@@ -195,13 +209,17 @@ def _insert_files(tx: Transaction, commit_ids: Sequence[bytes], files: Sequence[
 
 def _compared(place: int, commit: PreparedCommit, row: _Stored, authors: Mapping[str, bytes]) -> _Known:
     author_id = row.author_id if commit.author_email is None else authors[commit.author_email]
+    commit_time = row.commit_time if commit.commit_time is None else commit.commit_time
+    reworded = commit.message is not None and commit.message != row.message
+    moved = commit_time != row.commit_time
     differs = (
-        author_id != row.author_id
+        reworded
+        or moved
+        or author_id != row.author_id
         or (commit.author_name is not None and commit.author_name != row.author_name)
-        or (commit.message is not None and commit.message != row.message)
-        or (commit.commit_time is not None and commit.commit_time != row.commit_time)
     )
-    return _Known(place, commit, row.id, author_id, row.changed_file_count, differs)
+    fixes_others = reworded and (bool(commit.references) or may_mention(row.message))
+    return _Known(place, commit, row.id, author_id, commit_time, row.changed_file_count, differs, moved, fixes_others)
 
 
 def _missing_files(reader: Reader, known: Sequence[_Known]) -> dict[bytes, dict[str, int]]:

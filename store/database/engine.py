@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from store.clock import Clock
 from store.database.dialect import Dialect, Engine
-from store.database.query import BoundRows, Query, Row, Statement
+from store.database.query import BoundRows, Query, Row, Statement, table_of
 from store.database.terms import PLAIN, M, R, Terms
 
 log = logging.getLogger("store.database")
@@ -64,7 +64,7 @@ class Reader(ABC):
     def row(self, query: Query[Row], /, **params: Any) -> Row | None:
         """The first row of a compiled query, or None."""
         compiled = query.compiled(self._dialect)
-        rows: list[Row] = compiled.rows(self._run(self._read, compiled.sql, compiled.bind(params))[:1])
+        rows: list[Row] = compiled.rows(self._run(self._read_first, compiled.sql, compiled.bind(params)))
         return rows[0] if rows else None
 
     def fetch(self, query: Any) -> list[Any]:
@@ -85,6 +85,10 @@ class Reader(ABC):
     @abstractmethod
     def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a compiled text."""
+
+    def _read_first(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The first row of a compiled text, if any."""
+        return self._read(sql, values)[:1]
 
     @abstractmethod
     def _describe(self, sql: str, values: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
@@ -117,12 +121,17 @@ class Transaction(Reader):
 
     def __init__(self, dialect: Dialect, hooks: list[Hook], now: int) -> None:
         super().__init__(dialect, hooks)
+        self.is_alone = dialect.name == "sqlite"
+        """Whether nobody else writes before this transaction ends."""
         self.now = now
         """Microseconds since 1970-01-01 UTC, the same throughout the attempt."""
+        self.written: set[str] = set()
+        """The tables of which it may have changed rows."""
         self._effects: list[Effect] = []
 
     def run(self, statement: Statement, /, **params: Any) -> int:
         """Execute a compiled INSERT, UPDATE or DELETE; the number of affected rows."""
+        self.written.add(statement.table)
         compiled = statement.compiled(self._dialect)
         return self._run(self._write, compiled.sql, compiled.bind(params))
 
@@ -132,17 +141,20 @@ class Transaction(Reader):
         The caller sorts the items by key: two transactions that touch the same rows in opposite order deadlock.
         """
         if items:
+            self.written.add(statement.table)
             compiled = statement.compiled(self._dialect)
             self._run(self._write_many, compiled.sql, compiled.bind_many(items))
 
     def run_columns(self, statement: Statement, columns: Mapping[str, list[Any]]) -> None:
         """Like `run_many`, for tens of thousands of items: a list of values for each parameter, all equally long."""
         if any(columns.values()):
+            self.written.add(statement.table)
             compiled = statement.compiled(self._dialect)
             self._run(self._write_many, compiled.sql, compiled.bind_columns(columns))
 
     def execute(self, query: Any) -> int:
         """Execute an ordinary Peewee INSERT, UPDATE or DELETE; the number of affected rows."""
+        self.written.add(table_of(query))
         sql, values = self._dialect.ordinary(query)
         return self._run(self._write_rarely, sql, values)
 
@@ -153,7 +165,7 @@ class Transaction(Reader):
         Raises `LockTimeout` when another transaction holds the row for as long as the write may wait.
         """
         compiled = query.compiled(self._dialect, locking="FOR UPDATE")
-        rows: list[Row] = compiled.rows(self._run(self._read, compiled.sql, compiled.bind(params))[:1])
+        rows: list[Row] = compiled.rows(self._run(self._read_first, compiled.sql, compiled.bind(params)))
         return rows[0] if rows else None
 
     def share(self, query: Query[Row], /, **params: Any) -> list[Row]:
@@ -233,6 +245,13 @@ class Database(ABC):
 
         Raises `DatabaseBusy` (nothing changed), `LockTimeout`, `StorageFull`, `ReadOnly`, `DatabaseDown` (outcome
         unknown, unless the terms have a request id: then it is looked up), `RequestIdReused`.
+        """
+
+    @abstractmethod
+    def stamp(self, *tables: str) -> Hashable:
+        """Something that differs once a write of these tables was answered, or None, where others may write, too.
+
+        What was read after the stamp was taken is still true while it is the same.
         """
 
     def now_us(self) -> int:

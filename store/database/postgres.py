@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,10 @@ class PostgresDatabase(Database):
         if not self._single_reads:
             return self.read(lambda reader: reader.row(query, **params))
         return self._reading(lambda session: PostgresReader(session, self.hooks).row(query, **params))
+
+    def stamp(self, *_tables: str) -> Hashable:
+        """See `Database.stamp`: what other servers write is not known here."""
+        return None
 
     def write(
         self,

@@ -195,11 +195,12 @@ class Query(Generic[Row]):
 class Statement:
     """An INSERT, UPDATE or DELETE that is compiled once."""
 
-    __slots__ = ("_compiled", "_write")
+    __slots__ = ("_compiled", "_write", "table")
 
     def __init__(self, write: Any) -> None:
         _refuse_frozen_defaults(write)
         self._write = write
+        self.table = table_of(write)
         self._compiled: dict[str, Compiled] = {}
 
     def compiled(self, dialect: Dialect) -> Compiled:
@@ -209,6 +210,12 @@ class Statement:
             sql, values = dialect.compiled(self._write)
             found = self._compiled[dialect.name] = Compiled(sql, values, (), None)
         return found
+
+
+def table_of(write: Any) -> str:
+    """The table that an INSERT, UPDATE or DELETE of a model writes."""
+    name: str = write.model._meta.table_name
+    return name
 
 
 def query_shape(factory: Callable[..., Made]) -> Callable[..., Made]:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,11 @@ class SqliteDatabase(Database):
     def row(self, query: Query[Row], /, **params: Any) -> Row | None:
         """See `Database.row`."""
         return self._reader().row(query, **params)
+
+    def stamp(self, *tables: str) -> Hashable:
+        """See `Database.stamp`."""
+        writes = self._writer.writes
+        return tuple([writes.get(table, 0) for table in tables])
 
     def write(
         self,

@@ -7,9 +7,12 @@ jobs wait in line, and one fsync makes a whole group of them durable.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import apsw
@@ -27,6 +30,9 @@ log = logging.getLogger("store.database")
 
 GROUP = 16
 QUEUE_LIMIT = 1000
+ROWS_TOGETHER = 16
+
+_INSERTS_ROW = re.compile(r"INSERT INTO [^()]* \([^()]*\) VALUES (\((?:\?, )*\?\))")
 
 
 class SqliteTransaction(Transaction):
@@ -46,6 +52,7 @@ class SqliteTransaction(Transaction):
 
     def end(self) -> None:
         """Refuse further statements: whoever kept this transaction would write into somebody else's."""
+        self._cursor.close(True)
         if self.failure is None:
             self.failure = RuntimeError("the transaction is over")
 
@@ -55,6 +62,15 @@ class SqliteTransaction(Transaction):
             return self._cursor.execute(sql, values).fetchall()
         except RAISED as error:
             raise self._failed(error) from error
+
+    def _read_first(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        # Without asking for the row behind it: at each step of SQLite this thread loses its turn to run Python.
+        self._go_on()
+        try:
+            row = self._cursor.execute(sql, values).fetchone()
+        except RAISED as error:
+            raise self._failed(error) from error
+        return [] if row is None else [row]
 
     def _describe(self, sql: str, values: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
         self._go_on()
@@ -76,8 +92,12 @@ class SqliteTransaction(Transaction):
 
     def _write_many(self, sql: str, values: BoundRows) -> None:
         self._go_on()
+        together = _several(sql, len(values)) if len(values) <= ROWS_TOGETHER else None
         try:
-            self._cursor.executemany(sql, values)
+            if together is None:
+                self._cursor.executemany(sql, values)
+            else:
+                self._cursor.execute(together, list(chain.from_iterable(values)))
         except RAISED as error:
             raise self._failed(error) from error
 
@@ -89,6 +109,13 @@ class SqliteTransaction(Transaction):
     def _failed(self, error: BaseException) -> BaseException:
         self.failure = write_error(error)
         return self.failure
+
+
+@lru_cache(maxsize=512)
+def _several(sql: str, count: int) -> str | None:
+    """The statement for so many rows at once, where it inserts one: a step of SQLite instead of one a row."""
+    found = _INSERTS_ROW.fullmatch(sql)
+    return None if found is None else sql + f", {found[1]}" * (count - 1)
 
 
 def describe(cursor: apsw.Cursor, sql: str, values: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
@@ -104,7 +131,7 @@ def describe(cursor: apsw.Cursor, sql: str, values: Sequence[Any]) -> tuple[Sequ
 class Job:
     """One write on its way."""
 
-    __slots__ = ("_done", "effects", "error", "keep", "long", "value", "work")
+    __slots__ = ("_done", "effects", "error", "keep", "long", "value", "work", "written")
 
     def __init__(self, work: Callable[[Transaction], Any], *, keep: bool, long: bool) -> None:
         self.work = work
@@ -113,6 +140,7 @@ class Job:
         self.value: Any = None
         self.error: BaseException | None = None
         self.effects: list[Effect] = []
+        self.written: Collection[str] = ()
         self._done = threading.Lock()
         self._done.acquire()
 
@@ -138,6 +166,8 @@ class SqliteWriter:
         self._jobs: deque[Job] = deque()
         self._arrived = threading.Condition(threading.Lock())
         self._closing = False
+        self.writes: dict[str, int] = {}
+        """How many jobs wrote each table, counted when they were committed and before anybody was told."""
         self._stopped: str | None = None
         """Why nothing is written any more, until the next start."""
         self._thread = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
@@ -242,13 +272,18 @@ class SqliteWriter:
             else:
                 for job in jobs:
                     self._commit([job])
+            return
+        writes = self.writes
+        for job in jobs:
+            for table in job.written:
+                writes[table] = writes.get(table, 0) + 1
 
     def _run(self, job: Job, *, nested: bool) -> bool:
         """Run one job up to, not including, COMMIT; whether it lost the transaction."""
         if nested:
             self._execute("SAVEPOINT job")
         transaction = SqliteTransaction(self._connection, self._hooks, self._clock.now_us())
-        job.error, job.effects = None, []
+        job.error, job.effects, job.written = None, [], ()
         try:
             job.value = job.work(transaction)
             job.error = transaction.failure
@@ -265,6 +300,7 @@ class SqliteWriter:
         kept = job.error is None and job.keep
         if kept:
             job.effects = transaction.effects
+            job.written = transaction.written
         if nested:
             if not kept:
                 self._execute("ROLLBACK TO job")

@@ -22,7 +22,10 @@ from store.errors.blobs import (
     CollectorBusy,
 )
 from store.errors.commits import (
+    CommitAmbiguous,
+    CommitNotFound,
     CommitsBusy,
+    RepositoryUnknown,
 )
 from store.errors.database import (
     DatabaseBusy,
@@ -94,6 +97,8 @@ __all__ = [
     "ChunkLost",
     "ChunksMissing",
     "CollectorBusy",
+    "CommitAmbiguous",
+    "CommitNotFound",
     "CommitsBusy",
     "ContentUnknown",
     "CredentialsInvalid",
@@ -129,6 +134,7 @@ __all__ = [
     "ReleaseNotFound",
     "RepositoryExists",
     "RepositoryNotFound",
+    "RepositoryUnknown",
     "RequestIdReused",
     "ResourceExhausted",
     "ScopeMissing",

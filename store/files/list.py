@@ -98,13 +98,6 @@ class _Search:
         request = fitting(request, map(_bytes_of, rows), most=PAGE_BYTES)
         rows = rows[: request.limit]
         page = page_of(rows, request, lambda file: (file.file_name, file.id))
-        if not rows and request.position is not None:
-            # Nothing to tell a position by: the way back begins where this page did, that file included.
-            at = request.position
-            if at.backward:
-                page = Page((), Position(_beside(at, -1)), page.previous)
-            else:
-                page = Page((), page.next, Position(_beside(at, 1), backward=True))
         if wall is None or len(rows) > request.size:
             return page
         # The walk ended before the list and before the page was full: it goes on from there.
@@ -196,13 +189,6 @@ def _padded(values: Iterable[Any], *, sizes: Sequence[int] = SIZES) -> tuple[Any
         return ()
     size = next(size for size in sizes if size >= len(found))
     return (*found, *[found[-1]] * (size - len(found)))
-
-
-def _beside(at: Position, step: int) -> tuple[int | bytes | str, ...]:
-    """The place right behind (1) or before (-1) the file at this position: no file lies between them."""
-    file_name, file_id = at.key
-    assert isinstance(file_id, bytes)
-    return file_name, (int.from_bytes(file_id, "big") + step).to_bytes(len(file_id), "big")
 
 
 def _bytes_of(file: FileRow) -> int:

@@ -18,8 +18,10 @@ SQLITE = [
         "caller" TEXT NOT NULL,
         "happen_time" INTEGER NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id"
-        ON "activity" ("project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_project_id_happen_time_id"
+        ON "activity" ("organization_id", "project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_subject_happen_time_id"
+        ON "activity" ("organization_id", "subject", "happen_time", "id")""",
     """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id"
         ON "activity" ("organization_id", "happen_time", "id")""",
     """CREATE TABLE "answered_request" (
@@ -67,6 +69,8 @@ SQLITE = [
     )""",
     """CREATE UNIQUE INDEX "commit_repository_id_key"
         ON "commit" ("repository_id", "key")""",
+    """CREATE INDEX "commit_organization_id_key"
+        ON "commit" ("organization_id", "key")""",
     """CREATE TABLE "commit_author" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -80,6 +84,12 @@ SQLITE = [
         "path" TEXT NOT NULL,
         "change_type" INTEGER NOT NULL,
         PRIMARY KEY ("commit_id", "path")
+    ) WITHOUT ROWID""",
+    """CREATE TABLE "commit_reference" (
+        "commit_id" BLOB NOT NULL,
+        "position" INTEGER NOT NULL,
+        "reference" TEXT NOT NULL,
+        PRIMARY KEY ("commit_id", "position")
     ) WITHOUT ROWID""",
     """CREATE TABLE "content" (
         "id" BLOB NOT NULL PRIMARY KEY,
@@ -103,6 +113,37 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE INDEX "contentchunk_organization_id_chunk_sha256"
         ON "content_chunk" ("organization_id", "chunk_sha256")""",
+    """CREATE TABLE "deploy" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "release_id" BLOB NOT NULL,
+        "environment_id" BLOB NOT NULL,
+        "display_name" TEXT NOT NULL,
+        "url" TEXT NOT NULL,
+        "start_time" INTEGER,
+        "finish_time" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "deploy_release_id_finish_time_id"
+        ON "deploy" ("release_id", "finish_time", "id")""",
+    """CREATE UNIQUE INDEX "deploy_organization_id_finish_time_id"
+        ON "deploy" ("organization_id", "finish_time", "id")""",
+    """CREATE UNIQUE INDEX "deploy_environment_id_finish_time_id"
+        ON "deploy" ("environment_id", "finish_time", "id")""",
+    """CREATE TABLE "deploy_project" (
+        "project_id" BLOB NOT NULL,
+        "environment_id" BLOB NOT NULL,
+        "finish_time" INTEGER NOT NULL,
+        "deploy_id" BLOB NOT NULL,
+        "release_id" BLOB NOT NULL,
+        PRIMARY KEY ("project_id", "environment_id", "finish_time", "deploy_id")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "deployproject_project_id_finish_time_deploy_id"
+        ON "deploy_project" ("project_id", "finish_time", "deploy_id")""",
+    """CREATE UNIQUE INDEX "deployproject_deploy_id_project_id"
+        ON "deploy_project" ("deploy_id", "project_id")""",
+    """CREATE UNIQUE INDEX "deployproject_release_id_project_id_deploy_id"
+        ON "deploy_project" ("release_id", "project_id", "deploy_id")""",
     """CREATE TABLE "draining_project" (
         "project_id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -112,6 +153,22 @@ SQLITE = [
         "release_id" BLOB NOT NULL PRIMARY KEY,
         "delete_time" INTEGER NOT NULL
     )""",
+    """CREATE TABLE "environment" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "display_name" TEXT NOT NULL,
+        "create_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "environment_organization_id_display_name"
+        ON "environment" ("organization_id", "display_name")""",
+    """CREATE TABLE "environment_project" (
+        "project_id" BLOB NOT NULL,
+        "display_name" TEXT NOT NULL,
+        "environment_id" BLOB NOT NULL,
+        PRIMARY KEY ("project_id", "display_name")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "environmentproject_environment_id_project_id"
+        ON "environment_project" ("environment_id", "project_id")""",
     """CREATE TABLE "installation_secret" (
         "purpose" TEXT NOT NULL PRIMARY KEY,
         "value" BLOB NOT NULL
@@ -193,8 +250,11 @@ SQLITE = [
         "project_count" INTEGER NOT NULL,
         "commit_count" INTEGER NOT NULL,
         "author_count" INTEGER NOT NULL,
+        "head_count" INTEGER NOT NULL,
         "file_count" INTEGER NOT NULL,
-        "last_commit_id" BLOB
+        "last_commit_id" BLOB,
+        "deploy_count" INTEGER NOT NULL,
+        "last_deploy_id" BLOB
     )""",
     """CREATE UNIQUE INDEX "release_organization_id_version"
         ON "release" ("organization_id", "version")""",
@@ -214,6 +274,17 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id"
         ON "release_commit" ("commit_id", "release_id")""",
+    """CREATE TABLE "release_environment" (
+        "release_id" BLOB NOT NULL,
+        "project_id" BLOB NOT NULL,
+        "environment_id" BLOB NOT NULL,
+        "last_deploy_id" BLOB NOT NULL,
+        "last_finish_time" INTEGER NOT NULL,
+        "deploy_count" INTEGER NOT NULL,
+        PRIMARY KEY ("release_id", "project_id", "environment_id")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
+        ON "release_environment" ("project_id", "environment_id", "last_finish_time", "last_deploy_id")""",
     """CREATE TABLE "release_file" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -239,6 +310,8 @@ SQLITE = [
         "release_id" BLOB NOT NULL,
         "repository_id" BLOB NOT NULL,
         "commit_id" BLOB NOT NULL,
+        "from_ref" INTEGER NOT NULL,
+        "previous_key" TEXT,
         PRIMARY KEY ("release_id", "repository_id")
     ) WITHOUT ROWID""",
     """CREATE TABLE "release_project" (
@@ -252,6 +325,7 @@ SQLITE = [
         "build_number" INTEGER,
         "version_key" BLOB NOT NULL,
         "commit_count" INTEGER NOT NULL,
+        "deploy_count" INTEGER NOT NULL,
         PRIMARY KEY ("project_id", "release_id")
     )""",
     """CREATE UNIQUE INDEX "releaseproject_release_id_project_id"
@@ -262,6 +336,17 @@ SQLITE = [
         ON "release_project" ("project_id", "sort_time", "release_id")""",
     """CREATE INDEX "release_project_with_commits"
         ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+    """CREATE TABLE "release_reference" (
+        "release_id" BLOB NOT NULL,
+        "reference" TEXT NOT NULL,
+        "commit_id" BLOB NOT NULL,
+        "organization_id" BLOB NOT NULL,
+        PRIMARY KEY ("release_id", "reference", "commit_id")
+    ) WITHOUT ROWID""",
+    """CREATE INDEX "releasereference_commit_id_release_id_reference"
+        ON "release_reference" ("commit_id", "release_id", "reference")""",
+    """CREATE INDEX "releasereference_organization_id_reference_release_id"
+        ON "release_reference" ("organization_id", "reference", "release_id")""",
     """CREATE TABLE "repository" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -342,8 +427,10 @@ POSTGRESQL = [
         "caller" TEXT COLLATE "C" NOT NULL,
         "happen_time" BIGINT NOT NULL
     )""",
-    """CREATE UNIQUE INDEX "activity_project_id_happen_time_id"
-        ON "activity" ("project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_project_id_happen_time_id"
+        ON "activity" ("organization_id", "project_id", "happen_time", "id")""",
+    """CREATE UNIQUE INDEX "activity_organization_id_subject_happen_time_id"
+        ON "activity" ("organization_id", "subject", "happen_time", "id")""",
     """CREATE UNIQUE INDEX "activity_organization_id_happen_time_id"
         ON "activity" ("organization_id", "happen_time", "id")""",
     """CREATE TABLE "answered_request" (
@@ -391,6 +478,8 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "commit_repository_id_key"
         ON "commit" ("repository_id", "key")""",
+    """CREATE INDEX "commit_organization_id_key"
+        ON "commit" ("organization_id", "key")""",
     """CREATE TABLE "commit_author" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -404,6 +493,12 @@ POSTGRESQL = [
         "path" TEXT COLLATE "C" NOT NULL,
         "change_type" BIGINT NOT NULL,
         PRIMARY KEY ("commit_id", "path")
+    )""",
+    """CREATE TABLE "commit_reference" (
+        "commit_id" BYTEA NOT NULL,
+        "position" BIGINT NOT NULL,
+        "reference" TEXT COLLATE "C" NOT NULL,
+        PRIMARY KEY ("commit_id", "position")
     )""",
     """CREATE TABLE "content" (
         "id" BYTEA NOT NULL PRIMARY KEY,
@@ -427,6 +522,37 @@ POSTGRESQL = [
     )""",
     """CREATE INDEX "contentchunk_organization_id_chunk_sha256"
         ON "content_chunk" ("organization_id", "chunk_sha256")""",
+    """CREATE TABLE "deploy" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "release_id" BYTEA NOT NULL,
+        "environment_id" BYTEA NOT NULL,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "url" TEXT COLLATE "C" NOT NULL,
+        "start_time" BIGINT,
+        "finish_time" BIGINT NOT NULL,
+        "create_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "deploy_release_id_finish_time_id"
+        ON "deploy" ("release_id", "finish_time", "id")""",
+    """CREATE UNIQUE INDEX "deploy_organization_id_finish_time_id"
+        ON "deploy" ("organization_id", "finish_time", "id")""",
+    """CREATE UNIQUE INDEX "deploy_environment_id_finish_time_id"
+        ON "deploy" ("environment_id", "finish_time", "id")""",
+    """CREATE TABLE "deploy_project" (
+        "project_id" BYTEA NOT NULL,
+        "environment_id" BYTEA NOT NULL,
+        "finish_time" BIGINT NOT NULL,
+        "deploy_id" BYTEA NOT NULL,
+        "release_id" BYTEA NOT NULL,
+        PRIMARY KEY ("project_id", "environment_id", "finish_time", "deploy_id")
+    )""",
+    """CREATE UNIQUE INDEX "deployproject_project_id_finish_time_deploy_id"
+        ON "deploy_project" ("project_id", "finish_time", "deploy_id")""",
+    """CREATE UNIQUE INDEX "deployproject_deploy_id_project_id"
+        ON "deploy_project" ("deploy_id", "project_id")""",
+    """CREATE UNIQUE INDEX "deployproject_release_id_project_id_deploy_id"
+        ON "deploy_project" ("release_id", "project_id", "deploy_id")""",
     """CREATE TABLE "draining_project" (
         "project_id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -436,6 +562,22 @@ POSTGRESQL = [
         "release_id" BYTEA NOT NULL PRIMARY KEY,
         "delete_time" BIGINT NOT NULL
     )""",
+    """CREATE TABLE "environment" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "create_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "environment_organization_id_display_name"
+        ON "environment" ("organization_id", "display_name")""",
+    """CREATE TABLE "environment_project" (
+        "project_id" BYTEA NOT NULL,
+        "display_name" TEXT COLLATE "C" NOT NULL,
+        "environment_id" BYTEA NOT NULL,
+        PRIMARY KEY ("project_id", "display_name")
+    )""",
+    """CREATE UNIQUE INDEX "environmentproject_environment_id_project_id"
+        ON "environment_project" ("environment_id", "project_id")""",
     """CREATE TABLE "installation_secret" (
         "purpose" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         "value" BYTEA NOT NULL
@@ -517,8 +659,11 @@ POSTGRESQL = [
         "project_count" BIGINT NOT NULL,
         "commit_count" BIGINT NOT NULL,
         "author_count" BIGINT NOT NULL,
+        "head_count" BIGINT NOT NULL,
         "file_count" BIGINT NOT NULL,
-        "last_commit_id" BYTEA
+        "last_commit_id" BYTEA,
+        "deploy_count" BIGINT NOT NULL,
+        "last_deploy_id" BYTEA
     )""",
     """CREATE UNIQUE INDEX "release_organization_id_version"
         ON "release" ("organization_id", "version")""",
@@ -538,6 +683,17 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "releasecommit_commit_id_release_id"
         ON "release_commit" ("commit_id", "release_id")""",
+    """CREATE TABLE "release_environment" (
+        "release_id" BYTEA NOT NULL,
+        "project_id" BYTEA NOT NULL,
+        "environment_id" BYTEA NOT NULL,
+        "last_deploy_id" BYTEA NOT NULL,
+        "last_finish_time" BIGINT NOT NULL,
+        "deploy_count" BIGINT NOT NULL,
+        PRIMARY KEY ("release_id", "project_id", "environment_id")
+    )""",
+    """CREATE UNIQUE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
+        ON "release_environment" ("project_id", "environment_id", "last_finish_time", "last_deploy_id")""",
     """CREATE TABLE "release_file" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -563,6 +719,8 @@ POSTGRESQL = [
         "release_id" BYTEA NOT NULL,
         "repository_id" BYTEA NOT NULL,
         "commit_id" BYTEA NOT NULL,
+        "from_ref" BOOLEAN NOT NULL,
+        "previous_key" TEXT COLLATE "C",
         PRIMARY KEY ("release_id", "repository_id")
     )""",
     """CREATE TABLE "release_project" (
@@ -576,6 +734,7 @@ POSTGRESQL = [
         "build_number" BIGINT,
         "version_key" BYTEA NOT NULL,
         "commit_count" BIGINT NOT NULL,
+        "deploy_count" BIGINT NOT NULL,
         PRIMARY KEY ("project_id", "release_id")
     )""",
     """CREATE UNIQUE INDEX "releaseproject_release_id_project_id"
@@ -586,6 +745,17 @@ POSTGRESQL = [
         ON "release_project" ("project_id", "sort_time", "release_id")""",
     """CREATE INDEX "release_project_with_commits"
         ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+    """CREATE TABLE "release_reference" (
+        "release_id" BYTEA NOT NULL,
+        "reference" TEXT COLLATE "C" NOT NULL,
+        "commit_id" BYTEA NOT NULL,
+        "organization_id" BYTEA NOT NULL,
+        PRIMARY KEY ("release_id", "reference", "commit_id")
+    )""",
+    """CREATE INDEX "releasereference_commit_id_release_id_reference"
+        ON "release_reference" ("commit_id", "release_id", "reference")""",
+    """CREATE INDEX "releasereference_organization_id_reference_release_id"
+        ON "release_reference" ("organization_id", "reference", "release_id")""",
     """CREATE TABLE "repository" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,

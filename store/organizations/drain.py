@@ -15,10 +15,12 @@ import peewee
 
 from store.access.models import Token, TokenProject
 from store.activity.models import Activity
-from store.commits.models import Commit, CommitAuthor, CommitFile
+from store.commits.models import Commit, CommitAuthor, CommitFile, CommitReference, ReleaseReference
 from store.crashpoints import crashpoint
 from store.database import CountField, Database, Query, Statement, Transaction, hole, holes_for, query_shape
 from store.database.batches import SIZES, batches, filled, holes
+from store.deploys.detach import FORGET_ENVIRONMENTS, detach_deploys
+from store.deploys.models import Environment, EnvironmentProject
 from store.files.models import ReleaseFile
 from store.organizations.models import DrainingProject, Organization, Project, ProjectSlug, Repository
 from store.releases.delete import mark_deleted
@@ -132,7 +134,14 @@ _SOME_COMMITS: Final = Query(
     Commit.select(Commit.id).where(Commit.repository_id.in_(_OF_REPOSITORIES)).limit(hole(_LIMIT))
 )
 _OF_TOKENS: Final = Token.select(Token.id).where(Token.organization_id == hole(Token.organization_id))
+_OF_ENVIRONMENTS: Final = Environment.select(Environment.id).where(
+    Environment.organization_id == hole(Environment.organization_id)
+)
 _ROWS: Final = (
+    # Left by a call that changed a message in the moment in which a release went.
+    _of_organization(
+        ReleaseReference, ReleaseReference.release_id, ReleaseReference.reference, ReleaseReference.commit_id
+    ),
     _of_organization(CommitAuthor, CommitAuthor.id),
     _of_organization(Repository, Repository.id),
     _of_organization(UploadChunk, UploadChunk.organization_id, UploadChunk.upload_id, UploadChunk.start_offset),
@@ -140,10 +149,22 @@ _ROWS: Final = (
     _some(TokenProject, [TokenProject.token_id, TokenProject.project_id], TokenProject.token_id.in_(_OF_TOKENS)),
     _of_organization(Token, Token.id),
     _of_organization(Activity, Activity.id),
+    _some(
+        EnvironmentProject,
+        [EnvironmentProject.project_id, EnvironmentProject.display_name],
+        EnvironmentProject.environment_id.in_(_OF_ENVIRONMENTS),
+    ),
+    _of_organization(Environment, Environment.id),
     _of_organization(DrainingProject, DrainingProject.project_id),
     _of_organization(Project, Project.id),
     _of_organization(ProjectSlug, ProjectSlug.organization_id, ProjectSlug.slug),
 )
+
+
+@query_shape
+def _references_of_commits(count: int) -> Statement:
+    of_commits = CommitReference.commit_id.in_(holes(CommitReference.commit_id, count))
+    return _some(CommitReference, [CommitReference.commit_id, CommitReference.position], of_commits)
 
 
 @query_shape
@@ -209,15 +230,18 @@ def _drain_project(tx: Transaction, project_id: bytes) -> int | None:
     if tx.now < found[0] + SETTLED_US:
         return 0
     tx.run(_FORGET_MEMBERS, project_id=project_id)
+    tx.run(FORGET_ENVIRONMENTS, project_id=project_id)
     tx.run(_FORGET_PROJECT, project_id=project_id)
     return None
 
 
 def _detach(tx: Transaction, release_id: bytes, project_id: bytes, room: int) -> int:
-    """Take the project from the release, unless its files there are more rows than `room`; how many rows that was."""
+    """Take the project from the release, unless its files and deploys there are more rows than `room`; how many rows
+    that was."""
     release = tx.lock(_LOCK_RELEASE, release_id=release_id)
     files = tx.run(_FILES_OF_PROJECT, release_id=release_id, project_id=project_id, limit=room)
-    rows = files + 1
+    deploys = detach_deploys(tx, release_id, project_id, room - files) if files < room else 0
+    rows = files + deploys + 1
     if rows <= room:
         tx.run(_DETACH, release_id=release_id, project_id=project_id)
     if release is None:
@@ -261,11 +285,13 @@ def _drain_organization(tx: Transaction, organization_id: bytes) -> int | None:
 
 
 def _drain_commits(tx: Transaction, organization_id: bytes) -> int:
-    """Remove some commits of the organization's repositories with their files; how many rows."""
+    """Remove some commits of the organization's repositories with their files and references; how many rows."""
     removed = 0
     ids = sorted(commit_id for (commit_id,) in tx.rows(_SOME_COMMITS, organization_id=organization_id, limit=SIZES[-1]))
     for batch in batches(ids):
-        removed += tx.run(_files_of_commits(len(batch)), limit=MOST_ROWS, **filled(batch))
+        for rows_of_commits in (_references_of_commits, _files_of_commits):
+            if removed < MOST_ROWS:
+                removed += tx.run(rows_of_commits(len(batch)), limit=MOST_ROWS - removed, **filled(batch))
         if removed < MOST_ROWS:
             removed += tx.run(_commits(len(batch)), **filled(batch))
     return removed

@@ -10,9 +10,12 @@ from typing import Final
 
 from store.access import Access
 from store.access.projects import ProjectRow, ProjectSlugText, keep_projects, projects_to_create_in
+from store.commits.busy import turn_to_set
 from store.commits.drafts import CommitDraft
-from store.commits.prepare import PreparedCommits
-from store.commits.set import put_commits, set_in_turn
+from store.commits.prepare import PreparedCommits, fallback_repository, prepare_commits
+from store.commits.refs import PreparedRef, RefDraft, prepare_refs, put_refs
+from store.commits.repositories import lock_known_repositories
+from store.commits.set import put_commits
 from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.database.terms import M
 from store.errors import DatabaseBusy, InvalidField, ProjectForbidden
@@ -21,7 +24,7 @@ from store.organizations.rows import OrganizationRow
 from store.releases.activities import record_of_release
 from store.releases.delete import delete_leftover
 from store.releases.details import NOTHING, ReleaseDetails, release_details
-from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, forbidden_projects
+from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, current_release, forbidden_projects
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import MAX_PROJECTS, ReleaseRow, ReleaseStatus
 from store.releases.status import record_status, set_status
@@ -55,6 +58,7 @@ class ReleaseDraft:
     release_time: int | None = None
     user_agent: str = ""
     commits: tuple[CommitDraft, ...] = ()
+    refs: tuple[RefDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,11 @@ _INSERT_RELEASE = Statement(
             Release.revision: 1,
             Release.commit_count: 0,
             Release.author_count: 0,
+            Release.head_count: 0,
             Release.file_count: 0,
             Release.last_commit_id: None,
+            Release.deploy_count: 0,
+            Release.last_deploy_id: None,
         }
     ).on_conflict(action="nothing", conflict_target=[Release.organization_id, Release.version])
 )
@@ -114,6 +121,7 @@ _ATTACH_PROJECT = Statement(
             ReleaseProject.build_number,
             ReleaseProject.version_key,
             ReleaseProject.commit_count,
+            ReleaseProject.deploy_count,
         )
     )
 )
@@ -134,31 +142,37 @@ def create_release(
     *,
     wait_seconds: float | None = None,
 ) -> M:
-    """Create the release with its projects and commits, or attach projects to the one of that version; all or nothing.
+    """Create the release with its projects, commits and refs, or attach projects to the one of that version; all or
+    nothing.
 
     An existing release keeps its ref, url, owner, release_time and user agent; its status changes when one is given,
-    its commits are replaced when some are given. A new release needs a project; an existing one may be sent without.
-    With commits it waits as `set_commits` does for others that set some, `wait_seconds` long and at most 10 s.
+    its commits are replaced when some are given, and then heads are moved as refs say. A new release needs a project;
+    an existing one may be sent without. With commits or refs it waits as `set_commits` does for others that set some,
+    `wait_seconds` long and at most 10 s.
 
     Raises `OrganizationNotFound`; `ProjectForbidden` for projects that the caller is no member of, and for an existing
-    release with projects that it may not access; `InvalidVersion`; `InvalidField` for a new release without a project
-    and for more than 100 projects; `CommitsBusy` when others set commits of the release, or of its repositories,
-    for as long as it may wait.
+    release with projects that it may not access; `InvalidVersion`; `InvalidField` for a new release without a project,
+    for more than 100 projects and for a ref that is none; `RepositoryUnknown` for refs of repositories that are not
+    there; `CommitsBusy` when others set commits of the release, or of its repositories, for as long as it may wait.
     """
     check_version(draft.version)
     version = parse_version(draft.version)
-    if not draft.commits:
-        return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, None), terms)
-    return set_in_turn(
-        db,
-        access,
-        organization_slug,
-        draft.version,
-        draft.commits,
-        lambda tx, prepared: _create(tx, access, organization_slug, draft, version, prepared),
-        terms=terms,
-        wait_seconds=wait_seconds,
-    )
+    refs = prepare_refs(draft.refs)
+    if not draft.commits and not refs:
+        return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, None, ()), terms)
+    # Sorting and merging happen before the transaction: on SQLite everybody else waits for it.
+    organization = db.read(lambda reader: find_organization(reader, access, organization_slug))
+    prepared = None
+    if draft.commits:
+        prepared = prepare_commits(draft.commits, fallback_repository=fallback_repository(organization.id))
+    repositories = _repositories(prepared, refs)
+    with turn_to_set(organization, draft.version, repositories, wait_seconds=wait_seconds) as left_seconds:
+        return db.write(
+            lambda tx: _create(tx, access, organization_slug, draft, version, prepared, refs),
+            terms,
+            wait_seconds=left_seconds,
+            long=True,
+        )
 
 
 def _create(
@@ -168,6 +182,7 @@ def _create(
     draft: ReleaseDraft,
     version: Version,
     prepared: PreparedCommits | None,
+    refs: Sequence[PreparedRef],
 ) -> CreatedRelease:
     organization = find_organization(tx, access, organization_slug)
     wanted: Sequence[ProjectRow] = ()
@@ -176,10 +191,22 @@ def _create(
         if len(wanted) > MAX_PROJECTS:
             raise _too_many_projects()
     release, outcome = _created_or_extended(tx, access, organization, draft, version, wanted)
-    if prepared is None:
+    if prepared is None and not refs:
         fresh = outcome is CreateOutcome.CREATED
         return CreatedRelease(ReleaseDetails(release, NOTHING) if fresh else release_details(tx, release), outcome)
-    return CreatedRelease(put_commits(tx, access, release, prepared), outcome)
+    if prepared is not None:
+        if refs:  # all that are there, in one order: others that lock them keep to it
+            lock_known_repositories(tx, release.organization_id, _repositories(prepared, refs))
+        put_commits(tx, access, release, prepared)
+    if refs:
+        put_refs(tx, access, release, refs)
+    return CreatedRelease(release_details(tx, current_release(tx, release)), outcome)
+
+
+def _repositories(prepared: PreparedCommits | None, refs: Sequence[PreparedRef]) -> list[str]:
+    """The names of all repositories that are to be locked, in order."""
+    named = {ref.repository for ref in refs}
+    return sorted(named if prepared is None else named.union(prepared.repositories))
 
 
 def _created_or_extended(
@@ -231,8 +258,11 @@ def _insert(
         revision=1,
         commit_count=0,
         author_count=0,
+        head_count=0,
         file_count=0,
         last_commit_id=None,
+        deploy_count=0,
+        last_deploy_id=None,
     )
     inserted = tx.run(
         _INSERT_RELEASE,
@@ -324,6 +354,7 @@ def _attach(
                 "build_number": version.build_number,
                 "version_key": version_key,
                 "commit_count": release.commit_count,
+                "deploy_count": release.deploy_count,
             }
             for project_id in ids
         ],

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from store.access.projects import EVERY_PROJECT, ProjectSet
 from store.commits.contents import ReleaseContents, release_contents
 from store.database import Reader
+from store.deploys.rows import DeployRow, deploy_bytes, deploys_by_id
 from store.paging import wire_bytes
 from store.releases.rows import ReleaseRow
 
@@ -17,27 +19,47 @@ NOTHING = ReleaseContents(None, (), ())
 # What stands on the wire beside texts, at most: in a release, and in a name, commit, head or author of it.
 _RELEASE_BYTES: Final = 320
 _NAME_BYTES: Final = 64
+_REFERENCE_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDetails:
-    """A release and what is in it; contents is None where only the release was asked for."""
+    """A release, what is in it and its newest deploy; contents is None where only the release was asked for."""
 
     release: ReleaseRow
     contents: ReleaseContents | None
+    last_deploy: DeployRow | None = None
 
 
-def release_details(reader: Reader, release: ReleaseRow) -> ReleaseDetails:
-    """The release with its newest commit, its head commits and its authors, the last two at most 100 each."""
-    return details_of(reader, (release,))[0]
+def has_contents(release: ReleaseRow) -> bool:
+    """Whether there is more to it than its row: commits, heads or deploys."""
+    return bool(release.commit_count or release.head_count) or release.last_deploy_id is not None
 
 
-def details_of(reader: Reader, releases: Sequence[ReleaseRow]) -> list[ReleaseDetails]:
+def release_details(reader: Reader, release: ReleaseRow, allowed: ProjectSet = EVERY_PROJECT) -> ReleaseDetails:
+    """The release with its newest commit, and at most 100 each of its heads, authors and references; with its newest
+    deploy if that is of one of the allowed projects."""
+    return details_of(reader, (release,), allowed)[0]
+
+
+def details_of(
+    reader: Reader, releases: Sequence[ReleaseRow], allowed: ProjectSet = EVERY_PROJECT
+) -> list[ReleaseDetails]:
     """The same for many releases, in their order."""
-    with_commits = [release.id for release in releases if release.commit_count]
-    # Most releases of a busy list have no commits: they cost no query.
-    contents = release_contents(reader, with_commits) if with_commits else {}
-    return [ReleaseDetails(release, contents.get(release.id, NOTHING)) for release in releases]
+    # Most releases of a busy list have neither commits nor refs: they cost no query.
+    filled = [release.id for release in releases if release.commit_count or release.head_count]
+    contents = release_contents(reader, filled) if filled else {}
+    last_ids = [release.last_deploy_id for release in releases if release.last_deploy_id is not None]
+    found = deploys_by_id(reader, last_ids) if last_ids else {}
+    deploys = {id_: deploy for id_, deploy in found.items() if allowed.allows_any(deploy.project_ids)}
+    return [
+        ReleaseDetails(
+            release,
+            contents.get(release.id, NOTHING),
+            None if release.last_deploy_id is None else deploys.get(release.last_deploy_id),
+        )
+        for release in releases
+    ]
 
 
 def wire_bytes_of(details: ReleaseDetails) -> int:
@@ -48,11 +70,15 @@ def wire_bytes_of(details: ReleaseDetails) -> int:
     size += wire_bytes(release.organization_slug, release.ref, release.url, release.owner, release.user_agent)
     prefix = _NAME_BYTES + len(release.organization_slug)
     size += sum(prefix + len(project.slug) for project in release.projects)
+    if details.last_deploy is not None:
+        size += deploy_bytes(details.last_deploy, release.organization_slug)
     if contents is None:
         return size
     if contents.last_commit is not None:
         commit = contents.last_commit
         texts = (commit.key, commit.repository, commit.author_name, commit.author_email, commit.message)
         size += _NAME_BYTES + wire_bytes(*filter(None, texts))
-    size += sum(_NAME_BYTES + wire_bytes(*head) for head in contents.head_commits)
+        size += sum(_REFERENCE_BYTES + wire_bytes(reference) for reference in commit.references)
+    size += sum(_NAME_BYTES + wire_bytes(*filter(None, head)) for head in contents.head_commits)
+    size += sum(_REFERENCE_BYTES + wire_bytes(reference) for reference in contents.references)
     return size + sum(_NAME_BYTES + wire_bytes(*filter(None, author)) for author in contents.authors)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import peewee
+
 from store.blobs.models import Content
-from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead, ReleaseReference
 from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
+from store.deploys.models import Deploy, DeployProject, ReleaseEnvironment
 from store.files.models import ReleaseFile
 from store.releases.models import DrainingRelease, Release
 
@@ -31,21 +34,26 @@ _DONE: Final = (
 )
 
 
-def _some_of(model: Any, key: Any) -> Statement:
+def _some_of(model: Any, *key: Any) -> Statement:
     """Deletes some rows of one release, told apart by `key`; neither database has a DELETE with a limit."""
+    place = key[0] if len(key) == 1 else peewee.Tuple(*key)
     some = (
-        model.select(key)
+        model.select(*key)
         .where(model.release_id == hole(model.release_id))
-        .order_by(key)
+        .order_by(*key)
         .limit(hole(Release.commit_count, "limit"))
     )
-    return Statement(model.delete().where(model.release_id == hole(model.release_id), key.in_(some)))
+    return Statement(model.delete().where(model.release_id == hole(model.release_id), place.in_(some)))
 
 
 _ROWS: Final = (
     _some_of(ReleaseCommit, ReleaseCommit.position),
+    _some_of(ReleaseReference, ReleaseReference.reference, ReleaseReference.commit_id),
     _some_of(ReleaseHead, ReleaseHead.repository_id),
     _some_of(ReleaseAuthor, ReleaseAuthor.email),
+    _some_of(ReleaseEnvironment, ReleaseEnvironment.environment_id),
+    _some_of(DeployProject, DeployProject.deploy_id),
+    _some_of(Deploy, Deploy.id),
     _some_of(ReleaseFile, ReleaseFile.id),
 )
 # Downloads under way go on: what the files held is kept for the collector's grace time from here on.

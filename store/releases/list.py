@@ -15,7 +15,7 @@ from typing import Any, Final
 from peewee import SQL, Select, Tuple
 
 from store.access import Access
-from store.access.projects import ProjectSlugText, projects_to_list
+from store.access.projects import ProjectSet, ProjectSlugText, accessible_projects, projects_to_list
 from store.database import Database, Query, Reader, hole, query_shape
 from store.organizations.lookup import find_organization
 from store.organizations.rows import OrganizationRow
@@ -69,8 +69,9 @@ def list_releases(
         else:
             found = _of_projects(reader, sorted(chosen.ids), wanted, page)
         details: dict[bytes, ReleaseDetails] = {}
-        fits = fitting(page, _weights(reader, organization, found, details, contents=contents), most=PAGE_BYTES)
-        shown = page_of(found[: fits.limit], fits, _key)
+        allowed = accessible_projects(access, organization) if contents else None
+        fits = fitting(page, _weights(reader, organization, found, details, allowed), most=PAGE_BYTES)
+        shown = page_of(found[: fits.limit], fits, _key, descending=True)
         items = [details[columns[_ID]] for columns in shown.items]
         # Rows of a deleted project stay until the drain comes by; what was only its is gone already.
         there = tuple(item for item in items if chosen.allows_any(item.release.project_ids))
@@ -88,14 +89,20 @@ def _weights(
     organization: OrganizationRow,
     rows: Sequence[tuple[Any, ...]],
     details: dict[bytes, ReleaseDetails],
-    *,
-    contents: bool,
+    allowed: ProjectSet | None,
 ) -> Iterator[int]:
-    """The bytes of each release on the wire; puts what is known of it into `details`, as far as it is asked for."""
-    at_once = _FULL_AT_ONCE if contents else _BASIC_AT_ONCE
+    """The bytes of each release on the wire; puts what is known of it into `details`, as far as it is asked for.
+
+    `allowed`: read what is in each, too, and its newest deploy if that is of one of these projects.
+    """
+    at_once = _BASIC_AT_ONCE if allowed is None else _FULL_AT_ONCE
     for start in range(0, len(rows), at_once):
         releases = with_projects(reader, organization, rows[start : start + at_once])
-        some = details_of(reader, releases) if contents else [ReleaseDetails(release, None) for release in releases]
+        some = (
+            details_of(reader, releases, allowed)
+            if allowed is not None
+            else [ReleaseDetails(release, None) for release in releases]
+        )
         for item in some:
             details[item.release.id] = item
             yield wire_bytes_of(item)

@@ -10,7 +10,7 @@ from peewee import JOIN
 
 from store.access import Access
 from store.access.projects import ProjectRow, accessible_projects
-from store.database import Query, Reader, Transaction, hole, query_shape
+from store.database import Database, Query, Reader, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.errors import OrganizationNotFound, ReleaseNotFound
 from store.organizations.lookup import find_organization
@@ -27,6 +27,8 @@ FIND_RELEASE: Final = Query(
         Release.delete_time.is_null(),
     )
 )
+
+_BY_ID: Final = Query(Release.select(*RELEASE_COLUMNS).where(Release.id == hole(Release.id)))
 
 _PROJECTS: Final = Query(
     ReleaseProject.select(Project.id, Project.slug)
@@ -63,7 +65,7 @@ _RELEASE: Final = len(ORGANIZATION_COLUMNS)
 _PROJECT: Final = _RELEASE + len(RELEASE_COLUMNS)
 
 
-def readable_release(reader: Reader, access: Access, organization_slug: str, version: str) -> ReleaseRow:
+def readable_release(reader: Reader | Database, access: Access, organization_slug: str, version: str) -> ReleaseRow:
     """The release, if the caller may access at least one of its projects.
 
     Raises `OrganizationNotFound`, `ReleaseNotFound`.
@@ -104,6 +106,11 @@ def current_release(reader: Reader, release: ReleaseRow) -> ReleaseRow:
     if columns is None:
         raise ReleaseNotFound(release.organization_slug, release.version)
     return ReleaseRow(release.organization_slug, release.projects, *columns)
+
+
+def release_by_id(reader: Reader, organization: OrganizationRow, release_id: bytes) -> ReleaseRow:
+    """The release of this id, which the organization has."""
+    return with_projects(reader, organization, reader.rows(_BY_ID, id=release_id))[0]
 
 
 def attached_projects(reader: Reader, release_id: bytes) -> tuple[ProjectRow, ...]:

@@ -34,8 +34,11 @@ class Release(Model):
     project_count = CountField()
     commit_count = CountField()
     author_count = CountField()
+    head_count = CountField()
     file_count = CountField()
     last_commit_id = IdField(null=True)
+    deploy_count = CountField()
+    last_deploy_id = IdField(null=True)
 
     class Meta:
         table_name = "release"
@@ -59,6 +62,7 @@ class ReleaseProject(Model):
     build_number = CountField(null=True)
     version_key = BytesField()
     commit_count = CountField()
+    deploy_count = CountField()
 
     class Meta:
         table_name = "release_project"

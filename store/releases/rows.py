@@ -37,8 +37,11 @@ RELEASE_COLUMNS: Final = (
     Release.revision,
     Release.commit_count,
     Release.author_count,
+    Release.head_count,
     Release.file_count,
     Release.last_commit_id,
+    Release.deploy_count,
+    Release.last_deploy_id,
 )
 """The columns of a `ReleaseRow` behind its first two, in its order."""
 
@@ -63,8 +66,11 @@ class ReleaseRow:
     revision: int
     commit_count: int
     author_count: int
+    head_count: int
     file_count: int
     last_commit_id: bytes | None
+    deploy_count: int
+    last_deploy_id: bytes | None
 
     @property
     def etag(self) -> str:

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import Struct
 from typing import ClassVar, Final
 
@@ -38,6 +39,9 @@ NO_SEMVER_KEY: Final = b"\x00"
 FIRST_SEMVER_KEY: Final = b"\x01"
 """Every semantic version has `sort_key >= FIRST_SEMVER_KEY` and every other release a smaller one, so a list that
 wants the others last, in either direction, reads first one side of this bound and then the other."""
+
+READ_VERSIONS: Final = 4096
+"""What was read out of so many versions is remembered: the same few are asked for again and again."""
 
 _ALLOWED: Final = (
     f"A version is 1 to {MAX_VERSION_LENGTH} characters of NFC text without '/', '\\', control or format characters,"
@@ -193,6 +197,7 @@ def check_version(text: str) -> None:
         raise InvalidVersion(f"{text!r} is reserved, as are '.', '..', '-' and, in any letter case, 'latest'")
 
 
+@lru_cache(maxsize=READ_VERSIONS)
 def parse_version(text: str) -> Version:
     """Read a version string; every text gives a Version, whether or not it carries a semantic version.
 

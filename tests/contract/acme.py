@@ -52,6 +52,13 @@ class Acme:
         rows: Sequence[Activity] = self.db.read(lambda reader: reader.fetch(query.order_by(Activity.id)))
         return [(row.kind, row.subject, row.happen_time) for row in rows]
 
+    def told(self, kind: str, project: str) -> list[dict[str, Any]]:
+        """What the activities of this kind say to the project, in their order."""
+        of_project = (Activity.project_id == self.projects[project]) & (Activity.kind == kind)
+        query = Activity.select().where(of_project).order_by(Activity.id)
+        rows: Sequence[Activity] = self.db.read(lambda reader: reader.fetch(query))
+        return [dict(row.data) for row in rows]
+
     def changes(self) -> list[dict[str, Any]]:
         """What activities `organization_changed` say, in their order."""
         query = Activity.select().where(Activity.organization_id == self.id, Activity.kind == "organization_changed")

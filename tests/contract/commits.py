@@ -21,6 +21,11 @@ def set_to(acme: Acme, *commits: CommitDraft, version: str = VERSION) -> Release
     return details
 
 
+def append_to(acme: Acme, *commits: CommitDraft, version: str = VERSION) -> ReleaseDetails:
+    details: ReleaseDetails = set_commits(acme.db, acme.everybody, "acme", version, commits, append=True)
+    return details
+
+
 def listed(acme: Acme, version: str = VERSION) -> list[CommitRow]:
     page = list_commits(acme.db, acme.everybody, "acme", version, PageRequest(1000), changed_files=True)
     return [item.commit for item in page.items]

@@ -16,6 +16,7 @@ from store.access.tokens import CreatedToken, TokenDraft, create_token, whoami
 from store.blobs.blobs import open_blobs
 from store.commits.drafts import CommitDraft
 from store.database import Database, Terms, new_id
+from store.deploys.create import DeployDraft, create_deploy
 from store.errors import CredentialsInvalid, HasChildren, OrganizationExists, OrganizationNotFound
 from store.organizations import delete, drain
 from store.organizations.avatars import start_avatar
@@ -78,10 +79,12 @@ def left(acme: Acme) -> dict[str, int]:
 def fill(acme: Acme) -> CreatedToken:
     """Something in every table that an organization's own operations write, blobs aside."""
     commits = tuple(
-        CommitDraft(f"id-{index}", f"repo-{index % 3}", author_email=f"{index}@example.com") for index in range(7)
+        CommitDraft(f"id-{index}", f"repo-{index % 3}", author_email=f"{index}@example.com", message=f"Fix WEB-{index}")
+        for index in range(7)
     )
     for version in ("1", "2"):
         acme.release(version, "web", "api", commits=commits)
+        create_deploy(acme.db, OPERATOR, acme.slug, version, DeployDraft(("staging", "production")))
     upload_id = new_id()
     acme.db.write(lambda tx: tx.execute(Upload.insert(_upload(acme, upload_id))))
     acme.db.write(

@@ -149,3 +149,33 @@ def test_a_page_with_nothing_after_it_any_more_leads_back() -> None:
     assert (page.items, page.next) == ((), None)
     assert page.previous is not None
     assert numbers_page([1, 2, 3], PageRequest(2, page.previous)).items == (2, 3)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_page_that_a_wall_left_empty_leads_on_from_the_wall_and_back_to_where_it_began(backward: bool) -> None:
+    at, wall = (("x", "b"), ("a", "w")) if backward else (("a", "b"), ("x", "w"))
+    page: Page[str] = page_of([], PageRequest(2, Position(at, backward)), lambda text: (text,), wall=wall)
+    assert page == Page((), next=Position(wall), previous=Position(wall, backward=True))
+
+
+def test_a_full_page_goes_on_behind_its_last_item_and_not_behind_a_wall() -> None:
+    assert page_of([1, 2, 3], PageRequest(2), _key, wall=(9,)) == Page((1, 2), Position((2,)), None)
+    assert page_of([1, 2], PageRequest(2), _key, wall=(9,)) == Page((1, 2), Position((9,)), None)
+
+
+@pytest.mark.parametrize("key", [(5, b"\x00\x05"), (5, 5)])
+def test_from_a_page_without_items_the_way_back_begins_with_the_item_that_led_to_it(key: Key) -> None:
+    def ways_back(*, descending: bool) -> tuple[Position | None, Position | None]:
+        def of(backward: bool) -> Page[str]:
+            return page_of([], PageRequest(1, Position(key, backward)), lambda text: (text,), descending=descending)
+
+        return of(backward=False).previous, of(backward=True).next
+
+    back, on = ways_back(descending=False)
+    assert back is not None
+    assert on is not None
+    assert on.key < key < back.key  # what is below the one, or above the other, includes the item
+    back, on = ways_back(descending=True)
+    assert back is not None
+    assert on is not None
+    assert back.key < key < on.key

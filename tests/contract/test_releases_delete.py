@@ -9,7 +9,7 @@ import pytest
 from peewee import fn
 
 from store.commits.drafts import CommitDraft
-from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead
+from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead, ReleaseReference
 from store.database import Database, new_id
 from store.errors import EtagMismatch, ReleaseNotFound
 from store.files.models import ReleaseFile
@@ -107,7 +107,8 @@ def test_the_drain_removes_every_row_of_deleted_releases_and_no_other(
 ) -> None:
     monkeypatch.setattr(drain, "MOST_ROWS", 4)
     commits = tuple(
-        CommitDraft(f"id-{index}", f"repo-{index % 3}", author_email=f"{index}@example.com") for index in range(7)
+        CommitDraft(f"id-{index}", f"repo-{index % 3}", author_email=f"{index}@example.com", message="Fix A-1, A-2")
+        for index in range(7)
     )
     for version in ("1", "2", "kept"):
         with_files(acme, acme.release(version, "web", commits=commits).details.release.id, 5)
@@ -116,8 +117,9 @@ def test_the_drain_removes_every_row_of_deleted_releases_and_no_other(
 
     assert drain_deleted_releases(acme.db) == 2
     assert drain_deleted_releases(acme.db) == 0
-    left = {model: count(acme, model) for model in (ReleaseCommit, ReleaseHead, ReleaseAuthor, ReleaseFile)}
-    assert left == {ReleaseCommit: 7, ReleaseHead: 3, ReleaseAuthor: 7, ReleaseFile: 5}
+    of_commits = {model: count(acme, model) for model in (ReleaseCommit, ReleaseHead, ReleaseAuthor, ReleaseReference)}
+    assert of_commits == {ReleaseCommit: 7, ReleaseHead: 3, ReleaseAuthor: 7, ReleaseReference: 14}
+    assert count(acme, ReleaseFile) == 5
     assert [count(acme, model) for model in (Release, ReleaseProject, DrainingRelease)] == [1, 1, 0]
 
 

@@ -43,11 +43,12 @@ COUNTERS_AND_ROWS = {
         SELECT r.version, p.commit_count FROM release_project p JOIN "release" r ON r.id = p.release_id
         WHERE p.commit_count <> r.commit_count""",
     "a release's last commit is not the first of its list": """
-        SELECT r.version FROM "release" r LEFT JOIN release_commit c ON c.release_id = r.id AND c.position = 0
+        SELECT r.version FROM "release" r LEFT JOIN release_commit c ON c.release_id = r.id
+        AND c.position = (SELECT min(f.position) FROM release_commit f WHERE f.release_id = r.id)
         WHERE (r.last_commit_id IS NULL) <> (c.commit_id IS NULL) OR r.last_commit_id <> c.commit_id""",
     "a release's positions have a gap": """
         SELECT c.release_id, count(*) FROM release_commit c GROUP BY c.release_id
-        HAVING max(c.position) <> count(*) - 1""",
+        HAVING max(c.position) - min(c.position) <> count(*) - 1""",
     "a commit's changed_file_count is not the number of its files": """
         SELECT k."key", k.changed_file_count FROM "commit" k WHERE k.changed_file_count <>
         (SELECT count(*) FROM commit_file f WHERE f.commit_id = k.id)""",
@@ -55,9 +56,20 @@ COUNTERS_AND_ROWS = {
         SELECT c.release_id FROM release_commit c LEFT JOIN "commit" k ON k.id = c.commit_id WHERE k.id IS NULL""",
     "a commit's release is not there": """
         SELECT c.release_id FROM release_commit c LEFT JOIN "release" r ON r.id = c.release_id WHERE r.id IS NULL""",
-    "a head is not a commit of its release": """
+    "a head is not a commit of its release, and no ref named it": """
         SELECT h.release_id FROM release_head h LEFT JOIN release_commit c
-        ON c.release_id = h.release_id AND c.commit_id = h.commit_id WHERE c.commit_id IS NULL""",
+        ON c.release_id = h.release_id AND c.commit_id = h.commit_id WHERE c.commit_id IS NULL AND NOT h.from_ref""",
+    "a release's head_count is not the number of its heads": """
+        SELECT r.version, r.head_count FROM "release" r WHERE r.head_count <>
+        (SELECT count(*) FROM release_head h WHERE h.release_id = r.id)""",
+    "a release lacks a reference of one of its commits": """
+        SELECT c.release_id, f.reference FROM release_commit c JOIN commit_reference f ON f.commit_id = c.commit_id
+        LEFT JOIN release_reference k ON k.release_id = c.release_id AND k.commit_id = c.commit_id
+        AND k.reference = f.reference WHERE k.reference IS NULL""",
+    "a release has a reference that its commit has not": """
+        SELECT c.release_id, k.reference FROM release_commit c JOIN release_reference k
+        ON k.release_id = c.release_id AND k.commit_id = c.commit_id LEFT JOIN commit_reference f
+        ON f.commit_id = c.commit_id AND f.reference = k.reference WHERE f.reference IS NULL""",
     "a changed file's commit is not there": """
         SELECT f.path FROM commit_file f LEFT JOIN "commit" k ON k.id = f.commit_id WHERE k.id IS NULL""",
     "a file has no content": """
@@ -231,6 +243,7 @@ def _plain(commit: commits_pb2.Commit) -> tuple[object, ...]:
         commit.message,
         commit.commit_time.ToMicroseconds(),
         sorted((file.path, file.change_type) for file in commit.changed_files),
+        list(commit.references),
     )
 
 

@@ -91,12 +91,14 @@ def commit_of(commit_id: str) -> commits_pb2.Commit:
     mark = crc32(commit_id.encode())
     number = int(commit_id[-5:])
     generation = int(commit_id[-9:-6])
+    fixes = f"WEB-{mark % 50}" if mark % 3 == 0 else ""
     return commits_pb2.Commit(
         id=commit_id,
         repository=REPOSITORIES[mark % 2],
         author_name=f"Author {mark % 12}",
         author_email=AUTHORS[mark % 12],
-        message=f"Change {commit_id}\n\n" + "why " * (mark % 40),
+        message=f"Change {commit_id}\n\n" + "why " * (mark % 40) + (fixes and f"\n\nFixes {fixes}"),
+        references=[fixes] if fixes else [],
         commit_time=Timestamp(seconds=1_700_000_000 + generation * 1_000_000 + number, nanos=(mark % 1_000_000) * 1000),
         changed_files=[
             commits_pb2.ChangedFile(path=f"src/{mark % 997}/{part}.py", change_type=1 + (mark + part) % 3)  # type: ignore[arg-type]

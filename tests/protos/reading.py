@@ -18,11 +18,33 @@ from server import names
 from server.annotations import rules_of
 from server.calls import Call
 from server.errors import InvalidName
-from server.servicers import admin, chunks, commits, files, organizations, releases, tokens, uploads
+from server.servicers import (
+    admin,
+    chunks,
+    commits,
+    comparisons,
+    deploys,
+    files,
+    organizations,
+    releases,
+    tokens,
+    uploads,
+)
 from store.errors import InvalidField
 from tests.contract.callers import OPERATOR
 
-SERVICER_MODULES: tuple[ModuleType, ...] = (admin, chunks, commits, files, organizations, releases, tokens, uploads)
+SERVICER_MODULES: tuple[ModuleType, ...] = (
+    admin,
+    chunks,
+    commits,
+    comparisons,
+    deploys,
+    files,
+    organizations,
+    releases,
+    tokens,
+    uploads,
+)
 STARTING = {"open_upload", "receive_chunks", "start_assembly", "start_avatar"}
 UID = "1f0e8c7a-3b52-4d6e-9a10-2b7c5d8e9f01"
 NAMES = {
@@ -31,6 +53,7 @@ NAMES = {
     names.REPOSITORY_FORM: f"organizations/acme/repositories/{UID}",
     names.TOKEN_FORM: f"tokens/{UID}",
     names.RELEASE_FORM: "organizations/acme/releases/app@1.0.0",
+    names.RELEASES_FORM: "organizations/acme/releases/app@1.0.0",
     names.UPLOAD_FORM: f"organizations/acme/uploads/{UID}",
     names.FILE_FORM: f"organizations/acme/releases/app@1.0.0/files/{UID}",
 }
@@ -40,6 +63,7 @@ TEXTS = {
     annotations_pb2.TEXT_FORMAT_UUID: UID,
     annotations_pb2.TEXT_FORMAT_SHA256: "0" * 64,
     annotations_pb2.TEXT_FORMAT_URL: "https://example.com",
+    annotations_pb2.TEXT_FORMAT_ENVIRONMENT: "production",
 }
 
 

@@ -14,6 +14,7 @@ from server.app import ReleaseServicer, UploadServicer
 from server.calls import Call
 from server.names import parse_release
 from server.servicers.admin import AdminServicer
+from server.servicers.deploys import DeployServicer
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.tokens import TokenServicer
 from tests.protos.reading import Reached, fields_of_requests, is_map, reached, read_by
@@ -26,6 +27,7 @@ LIMITED_BY_FORM = {
     annotations_pb2.TEXT_FORMAT_VERSION,
     annotations_pb2.TEXT_FORMAT_UUID,
     annotations_pb2.TEXT_FORMAT_SHA256,
+    annotations_pb2.TEXT_FORMAT_ENVIRONMENT,
 }
 SIGNED = {FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_INT64}
 
@@ -38,6 +40,7 @@ def looks() -> tuple[set[str], set[str]]:
         OrganizationServicer(store),
         TokenServicer(store),
         ReleaseServicer(store),
+        DeployServicer(store),
         UploadServicer(store),
         AdminServicer(store, store.collector),
     )

@@ -218,7 +218,7 @@ def test_commits_of_a_range_are_set(ctl: Relctl, repository: Repository) -> None
     assert [commit["id"] for commit in ctl.json("commits", "app@1.0.0")] == [ids[2], ids[1]]
 
 
-@pytest.mark.parametrize("text", ["HEAD", "..HEAD", "HEAD..", "a..b..c", "a...b"])
+@pytest.mark.parametrize("text", ["", "..", "..HEAD", "HEAD..", "a..b..c", "a...b"])
 def test_a_range_of_another_form_is_wrong_usage(ctl: Relctl, text: str) -> None:
     ctl.fails(2, "USAGE", "release", "set-commits", "app@1.0.0", "--range", text)
 

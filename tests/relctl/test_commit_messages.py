@@ -13,7 +13,7 @@ NAME = "organizations/acme/releases/app@1.0.0"
 
 def messages_of(commits: Sequence[Commit]) -> list[SetCommitsRequest]:
     """The messages, checked for what holds of every list."""
-    messages = list(request_messages(NAME, commits))
+    messages = list(request_messages(NAME, commits, CommitMode.COMMIT_MODE_REPLACE))
     assert [message.name for message in messages] == [NAME] + [""] * (len(messages) - 1)
     assert messages[0].mode == CommitMode.COMMIT_MODE_REPLACE
     assert [message.finish for message in messages] == [False] * (len(messages) - 1) + [True]

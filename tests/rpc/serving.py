@@ -9,7 +9,14 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from releaseregistry.v1 import admin_pb2, organizations_pb2, release_service_pb2, tokens_pb2, uploads_pb2
+from releaseregistry.v1 import (
+    admin_pb2,
+    deploy_service_pb2,
+    organizations_pb2,
+    release_service_pb2,
+    tokens_pb2,
+    uploads_pb2,
+)
 
 from server.app import Server, assembled
 from server.settings import Settings, read_settings
@@ -22,6 +29,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"],
     tokens_pb2.DESCRIPTOR.services_by_name["TokenService"],
     release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"],
+    deploy_service_pb2.DESCRIPTOR.services_by_name["DeployService"],
     uploads_pb2.DESCRIPTOR.services_by_name["UploadService"],
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
 )

@@ -14,6 +14,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from releaseregistry.v1 import (
+    deploy_service_pb2_grpc,
     errors_pb2,
     organizations_pb2,
     organizations_pb2_grpc,
@@ -135,6 +136,7 @@ class Served:
         self.organizations = organizations_pb2_grpc.OrganizationServiceStub(channel)
         self.tokens = tokens_pb2_grpc.TokenServiceStub(channel)
         self.releases = release_service_pb2_grpc.ReleaseServiceStub(channel)
+        self.deploys = deploy_service_pb2_grpc.DeployServiceStub(channel)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(channel)
 
     def make_organization(

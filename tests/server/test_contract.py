@@ -17,6 +17,7 @@ from server.edge import Edge
 from server.idle import IdleWatch
 from server.methods import ContractBroken, methods_of
 from server.servicers.admin import AdminServicer
+from server.servicers.deploys import DeployServicer
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.tokens import TokenServicer
 from server.vigil import Vigil
@@ -57,7 +58,14 @@ def made_service(*, scope: str | None) -> ServiceDescriptor:
 
 
 def test_every_method_has_a_scope_and_a_handler() -> None:
-    servicers: tuple[Any, ...] = (OrganizationServicer, TokenServicer, ReleaseServicer, UploadServicer, AdminServicer)
+    servicers: tuple[Any, ...] = (
+        OrganizationServicer,
+        TokenServicer,
+        ReleaseServicer,
+        DeployServicer,
+        UploadServicer,
+        AdminServicer,
+    )
     for service, servicer in zip(SERVICES, servicers, strict=True):
         behaviours = edge().behaviours(service, servicer.__new__(servicer))
         assert {method.name for method in behaviours} == {method.name for method in service.methods}

@@ -1,0 +1,1 @@
+"""Deploys: which release was brought where, and so what runs where."""
