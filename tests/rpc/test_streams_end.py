@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
-from releaseregistry.v1 import commits_pb2, files_pb2, organizations_pb2, tokens_pb2
+from releaseregistry.v1 import commits_pb2, files_pb2, organizations_pb2, release_service_pb2_grpc, tokens_pb2
 from releaseregistry.v1 import uploads_pb2 as pb
 
 from server import messages, vigil
@@ -35,6 +36,13 @@ from tests.rpc.sending import (
 from tests.rpc.wire import Metadata, Served, bearer, raises_reason
 
 CONTENT = content_of(3 * MIB)
+# A client that takes no more than it reads: a window that grows by itself may hold the whole file.
+SMALL_WINDOW = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 16),
+    ("grpc.max_receive_message_length", 8 << 20),
+)
 WAIT = 60.0
 
 
@@ -250,18 +258,19 @@ def test_a_download_ends_when_its_token_is_revoked(acme: Served, ended: threadin
     content = content_of(24 * MIB)
     file = upload(acme, content).file
     secret = acme.make_token("organizations/acme", "release:read", all_projects=True)
-    call = acme.releases.DownloadReleaseFile(
-        files_pb2.DownloadReleaseFileRequest(name=file.name), metadata=bearer(secret), timeout=WAIT
-    )
-    next(call)  # and then its client reads nothing, so that most of it waits at the server
+    request = files_pb2.DownloadReleaseFileRequest(name=file.name)
+    with grpc.insecure_channel(acme.address, options=SMALL_WINDOW) as channel:
+        stub = release_service_pb2_grpc.ReleaseServiceStub(channel)
+        call = stub.DownloadReleaseFile(request, metadata=bearer(secret), timeout=WAIT)
+        next(call)  # and then its client reads nothing, so that most of it waits at the server
 
-    revoke(acme)
-    assert ended.wait(WAIT)
+        revoke(acme)
+        assert ended.wait(WAIT)
 
-    got = bytearray()
-    with raises_reason("CREDENTIALS_INVALID", "UNAUTHENTICATED"):
-        for message in call:
-            got += message.data
+        got = bytearray()
+        with raises_reason("CREDENTIALS_INVALID", "UNAUTHENTICATED"):
+            for message in call:
+                got += message.data
     assert len(got) < len(content)
     assert got == content[: len(got)]
 
