@@ -59,7 +59,7 @@ DAMAGE = {
     "project_count is not the number": "DELETE FROM release_project",
     "copy of commit_count differs": "UPDATE release_project SET commit_count = commit_count + 1",
     "last commit is not the first": 'UPDATE "release" SET last_commit_id = NULL',
-    "positions have a gap": "UPDATE release_commit SET position = position + 1000000",
+    "positions have a gap": "UPDATE release_commit SET position = (position + 1) * 1000000",
     "changed_file_count is not the number": "DELETE FROM commit_file",
     "names a commit that is not there": 'DELETE FROM "commit"',
     "release is not there": 'DELETE FROM "release"',
