@@ -63,6 +63,9 @@ GRPC_OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a second server on the port fails to start, instead of sharing its calls
     ("grpc.max_concurrent_streams", 96),
     ("grpc.max_receive_message_length", 4 * 2**20),
+    # A window that grows by itself lets a client that is faster than the disk leave tens of MiB here, a stream.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 * 2**20),
     ("grpc.max_metadata_size", 8 * 2**10),
     ("grpc.absolute_max_metadata_size", 8 * 2**10),  # the same: in between, calls are refused at random
     ("grpc.server_handshake_timeout_ms", 10_000),
