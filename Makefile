@@ -67,6 +67,10 @@ format: setup ## Format the code and repair what ruff can repair
 bench: setup ## Run the benchmarks (ARGS="..." are their flags)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-million
+bench-million: setup ## Time lists and searches among a million releases, and keep these for the next time (ARGS="--match label*")
+	@$(BIN)/python -m bench.searches --folder .build/releases $(ARGS)
+
 .PHONY: drill-kill
 drill-kill: setup ## Kill the server 100 times on each database, and look at what is left (ARGS="--cycles 20 --seed 1")
 	@$(BIN)/python -m tests.crash.drill $(ARGS)
@@ -103,6 +107,13 @@ drill-tenants: setup ## Run 10,000 scripts of an organization with and without a
 	@TENANT_SCRIPTS=$${TENANT_SCRIPTS:-10000} TENANT_PROBES=$${TENANT_PROBES:-100000} \
 		$(BIN)/python -m pytest tests/tenants $(ARGS)
 	@$(BIN)/python -m tests.tenants.timing
+
+.PHONY: drill-search
+drill-search: setup ## Read 100,000 random strings as queries, send 2,000, and ask both databases 20,000 queries (SEARCH_STRINGS=..., SEARCH_SEED=...)
+	@SEARCH_STRINGS=$${SEARCH_STRINGS:-100000} SEARCH_WIRE_STRINGS=$${SEARCH_WIRE_STRINGS:-2000} \
+		SEARCH_DATASETS=$${SEARCH_DATASETS:-2000} $(BIN)/python -m pytest tests/search/test_random_strings.py \
+		tests/rpc/test_random_queries.py tests/contract/test_queries.py \
+		tests/contract/test_lists_in_every_order.py tests/contract/test_access_paths.py -s --timeout 0 $(ARGS)
 
 .PHONY: drill-model
 drill-model: setup ## Run 500 programs of uploads with all kinds of aborts on each database (MODEL_RUNS=...)

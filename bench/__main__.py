@@ -9,6 +9,8 @@ BENCHMARKS = {
     "calls": ["bench.calls"],
     "set_commits": ["bench.set_commits"],
     "whereabouts": ["bench.whereabouts"],
+    # A million releases take an hour: `python -m bench.searches --folder kept`.
+    "searches": ["bench.searches", "--sizes", "10000", "100000", "--calls", "200"],
     "comparisons": ["bench.comparisons"],
     "histories": ["bench.histories"],
     "upload": ["bench.upload"],

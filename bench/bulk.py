@@ -26,11 +26,15 @@ from store.commits.models import (
     ReleaseCommit,
     ReleaseReference,
 )
-from store.database import Database, Engine, new_id, open_database
+from store.database import Database, Engine, id_at, new_id, open_database
+from store.errors import OrganizationNotFound, ProjectNotFound
+from store.organizations.lookup import find_organization, find_project
 from store.organizations.models import Repository
+from store.organizations.rows import OrganizationRow, ProjectDetails
 from store.releases.models import Release, ReleaseProject
 from store.releases.version import parse_version
-from tests.contract.callers import new_organization, new_project
+from store.text import folded_key
+from tests.contract.callers import OPERATOR, new_organization, new_project
 from tests.postgres_server import running
 from tests.server_process import ServerProcess
 
@@ -44,18 +48,19 @@ Row = tuple[Any, ...]
 
 
 class Installation:
-    """Data with an organization and its projects: opened here by `database`, or served by a process of its own."""
+    """Data with an organization and its projects: opened here by `database`, or served by a process of its own. What is
+    there already is taken as it is."""
 
     def __init__(self, engine: Engine, folder: Path, url: str | None, projects: Sequence[str]) -> None:
         self.engine: Final = engine
         self._server: Final = ServerProcess(folder, database=url)
-        self._server.data.mkdir()
+        self._server.data.mkdir(exist_ok=True)
         self.url: Final = url or f"sqlite://{self._server.data / 'registry.db'}"
         self.metadata: Final = self._server.metadata
         with self.database() as database:
             database.migrate()
-            self.organization: Final = new_organization(database, SLUG)
-            self.projects: Final = {slug: new_project(database, self.organization, slug).id for slug in projects}
+            self.organization: Final = _organization(database)
+            self.projects: Final = {slug: _project(database, self.organization, slug).id for slug in projects}
 
     @contextmanager
     def database(self) -> Iterator[Database]:
@@ -96,6 +101,20 @@ class Installation:
                 connection.execute("VACUUM ANALYZE")
 
 
+def _organization(database: Database) -> OrganizationRow:
+    try:
+        return database.read(lambda reader: find_organization(reader, OPERATOR, SLUG))
+    except OrganizationNotFound:
+        return new_organization(database, SLUG)
+
+
+def _project(database: Database, organization: OrganizationRow, slug: str) -> ProjectDetails:
+    try:
+        return database.read(lambda reader: find_project(reader, OPERATOR, organization, slug))
+    except ProjectNotFound:
+        return new_project(database, organization, slug)
+
+
 @contextmanager
 def installations(
     engine: Engine, count: int, *, projects: Sequence[str], folder: str | None
@@ -122,12 +141,14 @@ class History:
         self._random = random.Random(1)
         self._rows: dict[Any, list[Row]] = {model: [] for model in _COLUMNS}
         self._numbers = itertools.count()
+        self._releases = itertools.count()
         self._rows[Repository].append(
             (self._repository_id, self._organization_id, "acme/web", "acme/web", "", "", 1, NOW, NOW)
         )
         self._authors = [(f"author-{number:06}@example.com", new_id()) for number in range(authors)]
         self._rows[CommitAuthor] += [
-            (author_id, self._organization_id, email, f"Author {email}") for email, author_id in self._authors
+            (author_id, self._organization_id, email, f"Author {email}", email, folded_key(f"Author {email}"))
+            for email, author_id in self._authors
         ]
         self._said: dict[bytes, tuple[int, str | None]] = {}
 
@@ -156,32 +177,31 @@ class History:
                 path = f"src/package_{number % 40}/module_{self._random.randrange(200)}_{place}.py"
                 self._rows[CommitFile].append((commit_id, path, 1 + number % 3))
             if reference is not None:
-                self._rows[CommitReference].append((commit_id, 0, reference))
+                self._rows[CommitReference].append((commit_id, 0, reference, folded_key(reference)))
             self._said[commit_id] = author, reference
             made.append((commit_id, key))
         return made[::-1]
 
     def release(self, version: str, commit_ids: Sequence[bytes], *, project: str, file_count: int = 0) -> bytes:
         """A release with these commits, newest first; its id."""
-        release_id, parsed = new_id(), parse_version(version)
-        time_us = NOW + len(self._rows[Release]) * MINUTE
+        parsed = parse_version(version)
+        time_us = NOW + next(self._releases) * MINUTE
+        release_id = id_at(time_us)
         said = [self._said[commit_id] for commit_id in commit_ids]
         authors = sorted({author for author, _ in said})
         organization_id, count = self._organization_id, len(commit_ids)
         last_commit_id = commit_ids[0] if commit_ids else None
-        of_version = parsed.package, parsed.sort_key
-        contents = count, len(authors), 0, file_count, last_commit_id, 0
-        self._rows[Release].append(
-            (release_id, organization_id, version, 1, "", "", "", "", time_us, time_us, 1, *of_version, 1, *contents)
-        )
+        keys = time_us, parsed.sort_key, parsed.build_key
+        contents = count, len(authors), 0, file_count, 0, last_commit_id, 0
+        said_of_it = version, folded_key(version), 1, "", "", "", "", "", time_us, time_us, 1
+        of_version = parsed.package, parsed.build_code
+        self._rows[Release].append((release_id, organization_id, *said_of_it, *keys, *of_version, 1, *contents))
         project_id = self._target.projects[project]
-        self._rows[ReleaseProject].append(
-            (project_id, release_id, organization_id, 1, time_us, time_us, *of_version, count, 0)
-        )
+        self._rows[ReleaseProject].append((project_id, release_id, organization_id, 1, *keys, version, count, 0))
         self._rows[ReleaseCommit] += [(release_id, place, commit_id) for place, commit_id in enumerate(commit_ids)]
         self._rows[ReleaseAuthor] += [(release_id, *self._authors[author]) for author in authors]
         self._rows[ReleaseReference] += [
-            (release_id, reference, commit_id, organization_id)
+            (release_id, reference, commit_id, organization_id, folded_key(reference))
             for commit_id, (_, reference) in zip(commit_ids, said, strict=True)
             if reference is not None
         ]
@@ -196,35 +216,36 @@ class History:
 
 _COLUMNS: Final = {
     Repository: "id organization_id display_name active_name url provider state create_time update_time",
-    CommitAuthor: "id organization_id email display_name",
+    CommitAuthor: "id organization_id email display_name folded_email folded_name",
     Commit: "id organization_id repository_id key author_id author_name message commit_time changed_file_count",
     CommitFile: "commit_id path change_type",
-    CommitReference: "commit_id position reference",
+    CommitReference: "commit_id position reference folded_reference",
     Release: (
-        "id organization_id version status ref url owner user_agent create_time update_time revision package "
-        "version_key project_count commit_count author_count head_count file_count last_commit_id deploy_count"
+        "id organization_id version folded_version status ref url owner folded_owner user_agent create_time "
+        "update_time revision sort_time version_key build_key package build_code project_count commit_count "
+        "author_count head_count file_count label_count last_commit_id deploy_count"
     ),
     ReleaseProject: (
-        "project_id release_id organization_id status create_time sort_time package version_key commit_count "
-        "deploy_count"
+        "project_id release_id organization_id status sort_time version_key build_key version commit_count deploy_count"
     ),
     ReleaseCommit: "release_id position commit_id",
     ReleaseAuthor: "release_id email author_id",
-    ReleaseReference: "release_id reference commit_id organization_id",
+    ReleaseReference: "release_id reference commit_id organization_id folded_reference",
 }
 
 
 class Times:
-    """Seconds of calls that take turns, by name."""
+    """Seconds of calls that take turns, by name; by this clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._seconds: dict[str, list[float]] = {}
 
     def call(self, name: str, work: Callable[[], Any]) -> Any:
         """Does the work, and answers what it answers."""
-        started = time.perf_counter()
+        started = self._clock()
         answer = work()
-        self._seconds.setdefault(name, []).append(time.perf_counter() - started)
+        self._seconds.setdefault(name, []).append(self._clock() - started)
         return answer
 
     def at(self, name: str, share: float) -> float:

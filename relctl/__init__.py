@@ -1,11 +1,12 @@
 """Client of the release registry: a library, and the command line `relctl` on top of it.
 
     from pathlib import Path
-    from relctl import FileDraft, ReleaseDraft, connect
+    from relctl import FileDraft, ReleaseDraft, ReleaseFilter, connect
 
     with connect("127.0.0.1:50051", token=token) as client:
         client.releases.create("acme", ReleaseDraft(version="app@1.0.0", projects=["web"]))
         client.files.upload("acme", "app@1.0.0", Path("app.tar.gz"), FileDraft(file_name="app.tar.gz"))
+        found = client.releases.list("acme", ReleaseFilter(query="release.version:>=1.2 !has:deployed"))
 
 Answers are the messages of `releaseregistry.v1`; whatever fails raises `RegistryError` or `LocalError`.
 """
@@ -18,25 +19,34 @@ if TYPE_CHECKING:
     from relctl.connection import Transport
     from relctl.errors import LocalError, RegistryError, Violation
     from relctl.files import FileDraft
-    from relctl.releases import ReleaseDraft
+    from relctl.release_filters import ReleaseFilter, ReleaseOrder, TimeSpan
+    from relctl.releases import BulkChange, ReleaseDraft
 
 __all__ = [
+    "BulkChange",
     "Client",
     "FileDraft",
     "LocalError",
     "RegistryError",
     "ReleaseDraft",
+    "ReleaseFilter",
+    "ReleaseOrder",
+    "TimeSpan",
     "Transport",
     "Violation",
     "connect",
 ]
 
 _MODULES: Final = {
+    "BulkChange": "releases",
     "Client": "client",
     "FileDraft": "files",
     "LocalError": "errors",
     "RegistryError": "errors",
     "ReleaseDraft": "releases",
+    "ReleaseFilter": "release_filters",
+    "ReleaseOrder": "release_filters",
+    "TimeSpan": "release_filters",
     "Transport": "connection",
     "Violation": "errors",
     "connect": "client",

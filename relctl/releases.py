@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -12,14 +12,33 @@ import grpc
 from releaseregistry.v1 import commits_pb2, releases_pb2
 from releaseregistry.v1.commits_pb2 import ChangeType, Commit, CommitMode, CommittedChange, CommitView, Ref
 from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
-from releaseregistry.v1.releases_pb2 import CreateReleaseResponse, Release, ReleaseStatus, ReleaseView
+from releaseregistry.v1.releases_pb2 import (
+    BulkReleaseAction,
+    BulkUpdateReleasesResponse,
+    CreateReleaseResponse,
+    GetReleaseResponse,
+    ListReleasesResponse,
+    Release,
+    ReleaseStatus,
+    ReleaseView,
+    SuggestValuesResponse,
+)
 
 from relctl.commits import request_messages
 from relctl.connection import Connection, new_request_id, repeat_while_busy
 from relctl.errors import decode_error
 from relctl.names import organization_name, project_name, release_name
+from relctl.release_filters import (
+    EVERY_OPEN_RELEASE,
+    NEWEST_FIRST,
+    ReleaseFilter,
+    ReleaseOrder,
+    Total,
+    fill_in,
+)
 
 SET_COMMITS_DEADLINE_SECONDS: Final = 600.0
+MAX_BATCH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +52,16 @@ class ReleaseDraft:
     url: str = ""
     owner: str = ""
     release_time: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkChange:
+    """What is done to many releases: archive, restore, delete, or set and remove labels."""
+
+    action: BulkReleaseAction
+    set_labels: Mapping[str, str] = field(default_factory=dict)
+    remove_labels: Sequence[str] = ()
 
 
 class Releases:
@@ -58,6 +87,7 @@ class Releases:
                 ref=draft.ref,
                 url=draft.url,
                 owner=draft.owner,
+                labels=draft.labels,
             ),
             commits=commits,
             request_id=new_request_id(),
@@ -72,31 +102,101 @@ class Releases:
         request = releases_pb2.GetReleaseRequest(name=release_name(organization, version))
         return self._connection.call(self._stub.GetRelease, request).release
 
+    def get_in_project(
+        self,
+        organization: str,
+        version: str,
+        project: str,
+        *,
+        query: str = "",
+        environments: Sequence[str] = (),
+        statuses: Sequence[ReleaseStatus] = (),
+    ) -> GetReleaseResponse:
+        """Answer one release, and in `project_view` how it stands in a project: its deploys there, the releases beside
+        it that query, environments and statuses let through, and the project's first and last one."""
+        request = releases_pb2.GetReleaseRequest(
+            name=release_name(organization, version),
+            project=project_name(organization, project),
+            query=query,
+            environments=environments,
+            statuses=statuses,
+        )
+        return self._connection.call(self._stub.GetRelease, request)
+
+    def get_many(self, organization: str, versions: Sequence[str], *, full: bool = False) -> Iterator[Release]:
+        """Answer releases in the order of the versions, fetched as they are asked for; RELEASE_NOT_FOUND when one is
+        not there. `full` adds last commit, heads and authors."""
+        names = [release_name(organization, version) for version in versions]
+        while names:
+            request = releases_pb2.BatchGetReleasesRequest(
+                parent=organization_name(organization), names=names[:MAX_BATCH], view=_view(full)
+            )
+            answer = self._connection.call(self._stub.BatchGetReleases, request)
+            yield from answer.releases
+            names = [*answer.remaining_names, *names[MAX_BATCH:]]
+
     def list(
         self,
         organization: str,
+        only: ReleaseFilter = EVERY_OPEN_RELEASE,
         *,
-        projects: Sequence[str] = (),
-        statuses: Sequence[ReleaseStatus] = (),
+        order: ReleaseOrder = NEWEST_FIRST,
+        flatten: bool = False,
         full: bool = False,
         limit: int | None = None,
     ) -> Iterator[Release]:
-        """Walk releases, newest first, fetched page by page.
+        """Walk the releases that the filter lets through, fetched page by page, also where pages come back empty.
 
-        Without projects: those the token is a member of; `-` as a project: all that it may access. Without statuses:
-        open ones. `full` adds last commit, heads and authors.
+        With `flatten` a release is there once for each of its projects, with just this one in `projects` and
+        `in_projects`. `full` adds last commit, heads and authors.
         """
-        request = releases_pb2.ListReleasesRequest(
-            parent=organization_name(organization),
-            projects=[project_name(organization, project) for project in projects],
-            statuses=statuses,
-            view=ReleaseView.RELEASE_VIEW_FULL if full else ReleaseView.RELEASE_VIEW_BASIC,
-        )
+        request = _list_request(organization, only, order=order, flatten=flatten, full=full)
         pages = self._connection.pages(self._stub.ListReleases, request, limit=limit)
         return islice((item for page in pages for item in page.releases), limit)
 
+    def list_page(
+        self,
+        organization: str,
+        only: ReleaseFilter = EVERY_OPEN_RELEASE,
+        *,
+        order: ReleaseOrder = NEWEST_FIRST,
+        flatten: bool = False,
+        full: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> ListReleasesResponse:
+        """Answer one page of that list: the first one, or the one that a token of another page asks for.
+
+        It has at most `page_size` items, 100 when that is 0. It may hold fewer, even none, while it has a
+        `next_page_token`: then the server stopped looking, and `incomplete` says so.
+        """
+        request = _list_request(organization, only, order=order, flatten=flatten, full=full)
+        request.page_size, request.page_token = page_size, page_token
+        return self._connection.call(self._stub.ListReleases, request)
+
+    def count(self, organization: str, only: ReleaseFilter = EVERY_OPEN_RELEASE, *, flatten: bool = False) -> Total:
+        """Count the releases that the filter lets through, or the rows of the flattened list; the server counts no
+        further than 10,000 releases."""
+        request = _list_request(organization, only, order=NEWEST_FIRST, flatten=flatten, full=False)
+        request.count_total, request.page_size = True, 1
+        answer = self._connection.call(self._stub.ListReleases, request)
+        return Total(answer.total_count, answer.total_count_is_least)
+
+    def suggest(
+        self, organization: str, key: str, prefix: str = "", *, projects: Sequence[str] = (), limit: int = 0
+    ) -> SuggestValuesResponse:
+        """Answer values for a key of the search language: those that begin so, at most `limit` (20 when 0)."""
+        request = releases_pb2.SuggestValuesRequest(
+            parent=organization_name(organization),
+            key=key,
+            prefix=prefix,
+            projects=[project_name(organization, project) for project in projects],
+            page_size=limit,
+        )
+        return self._connection.call(self._stub.SuggestValues, request)
+
     def update(self, organization: str, version: str, changes: Release, *, paths: Sequence[str]) -> Release:
-        """Change the fields that `paths` names: `status`, `ref`, `url`, `owner`, `release_time`.
+        """Change the fields that `paths` names: `status`, `ref`, `url`, `owner`, `release_time`, `labels`.
 
         They become what `changes` holds; a named field that is empty there is cleared. With an etag in `changes` the
         call fails with ETAG_MISMATCH when the release has another by now.
@@ -112,6 +212,40 @@ class Releases:
             name=release_name(organization, version), etag=etag, request_id=new_request_id()
         )
         self._connection.call(self._stub.DeleteRelease, request)
+
+    def bulk_update(
+        self,
+        organization: str,
+        change: BulkChange,
+        only: ReleaseFilter,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        validate_only: bool = False,
+    ) -> Iterator[BulkUpdateReleasesResponse]:
+        """Change the releases that the filter lets through: an answer for each step of at most `page_size` releases
+        (100 when 0), which is done when it is answered, and the next step when the next answer is asked for.
+
+        The query of the filter is not empty; `release:*` finds everything. A step that was cut is repeated, and does
+        nothing twice. After an error the `next_page_token` of the last answer goes on behind it as `page_token`.
+        """
+        request = releases_pb2.BulkUpdateReleasesRequest(
+            parent=organization_name(organization),
+            action=change.action,
+            set_labels=change.set_labels,
+            remove_labels=change.remove_labels,
+            page_size=page_size,
+            page_token=page_token,
+            validate_only=validate_only,
+        )
+        fill_in(request, organization, only)
+        while True:
+            request.request_id = new_request_id()
+            answer = repeat_while_busy(lambda: self._connection.call(self._stub.BulkUpdateReleases, request))
+            yield answer
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
 
     def previous(self, organization: str, version: str, *, environment: str | None = None) -> Release | None:
         """Answer the release with commits before this one, or the one that ran before it in an environment; with its
@@ -212,3 +346,21 @@ class Releases:
         )
         pages = self._connection.pages(self._stub.ListCommits, request, limit=limit)
         return islice((item for page in pages for item in page.commits), limit)
+
+
+def _list_request(
+    organization: str, only: ReleaseFilter, *, order: ReleaseOrder, flatten: bool, full: bool
+) -> releases_pb2.ListReleasesRequest:
+    request = releases_pb2.ListReleasesRequest(
+        parent=organization_name(organization),
+        view=_view(full),
+        sort=order.sort,
+        direction=order.direction,
+        flatten=flatten,
+    )
+    fill_in(request, organization, only)
+    return request
+
+
+def _view(full: bool) -> ReleaseView:
+    return ReleaseView.RELEASE_VIEW_FULL if full else ReleaseView.RELEASE_VIEW_BASIC

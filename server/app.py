@@ -29,13 +29,16 @@ from server.idle import IdleWatch
 from server.lanes import Lane, Route, Router, handler
 from server.operator_token import keep_operator_token
 from server.servicers.admin import AdminServicer
+from server.servicers.bulk import BulkRpcs
 from server.servicers.chunks import ChunkRpcs
 from server.servicers.commits import CommitRpcs
 from server.servicers.comparisons import ComparisonRpcs
 from server.servicers.deploys import DeployServicer
 from server.servicers.files import FileRpcs
 from server.servicers.organizations import OrganizationServicer
+from server.servicers.release_batches import ReleaseBatchRpcs
 from server.servicers.releases import ReleaseRpcs
+from server.servicers.suggestions import SuggestionRpcs
 from server.servicers.tokens import TokenServicer
 from server.servicers.uploads import UploadRpcs
 from server.settings import Settings
@@ -80,7 +83,7 @@ FLUSH_SECONDS: Final = 0.2
 CUT_SECONDS: Final = 5.0
 
 
-class ReleaseServicer(ReleaseRpcs, CommitRpcs, FileRpcs, ComparisonRpcs):
+class ReleaseServicer(ReleaseRpcs, ReleaseBatchRpcs, CommitRpcs, FileRpcs, ComparisonRpcs, BulkRpcs, SuggestionRpcs):
     """All RPCs of the release service; each concept has a module."""
 
 

@@ -128,9 +128,9 @@ class Call:
             )
         return Terms(reply=reply, validate_only=bool(getattr(request, "validate_only", False)), once=once)
 
-    def page(self, request: Any) -> PageRequest:
+    def page(self, request: Any, *, most: int = MAX_PAGE) -> PageRequest:
         """The page that a List request asks for. Raises PageTokenInvalid, for a token of another list or caller too."""
-        size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+        size = min(request.page_size or DEFAULT_PAGE, most)
         if not request.page_token:
             return PageRequest(size)
         return PageRequest(size, self._page_tokens.open(request.page_token, binding=self._binding(request)))
@@ -142,7 +142,9 @@ class Call:
         return self._page_tokens.mint(position, binding=self._binding(request))
 
     def _binding(self, request: Message) -> bytes:
-        arguments = _known_bytes(request, without=("page_size", "page_token"))
+        # A request_id is of one call, the arguments are of all calls for the pages of one list; and who has been told
+        # the total once need not ask for it again.
+        arguments = _known_bytes(request, without=("page_size", "page_token", "request_id", "count_total"))
         parts = (self.access.token_id, self.method.encode(), arguments)
         return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
@@ -152,6 +154,6 @@ def _known_bytes(request: Message, *, without: Sequence[str] = ()) -> bytes:
     known = type(request)()
     known.CopyFrom(request)
     known.DiscardUnknownFields()
-    for field in without:
+    for field in set(without).intersection(known.DESCRIPTOR.fields_by_name):
         known.ClearField(field)
     return known.SerializeToString(deterministic=True)

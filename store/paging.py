@@ -124,7 +124,9 @@ def _beside(key: Key, step: int) -> Key:
     if isinstance(last, int):
         return *front, last + step
     if isinstance(last, bytes):
-        return *front, (int.from_bytes(last, "big") + step).to_bytes(len(last), "big")
+        # Beyond the first and the last id there is nothing; both are walls, and no item has them.
+        number = min(max(int.from_bytes(last, "big") + step, 0), 256 ** len(last) - 1)
+        return *front, number.to_bytes(len(last), "big")
     return (*front, last + "\x01") if step > 0 else ()
 
 

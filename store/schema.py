@@ -21,7 +21,7 @@ from store.database.replays import AnsweredRequest
 from store.deploys.models import Deploy, DeployProject, Environment, EnvironmentProject, ReleaseEnvironment
 from store.files.models import ReleaseFile
 from store.organizations.models import DrainingProject, Organization, OrganizationSlug, Project, ProjectSlug, Repository
-from store.releases.models import DrainingRelease, Release, ReleaseProject
+from store.releases.models import DrainingRelease, Release, ReleaseLabel, ReleaseProject
 from store.uploads.models import Upload, UploadChunk
 
 MODELS: list[type[Model]] = [
@@ -37,6 +37,7 @@ MODELS: list[type[Model]] = [
     TokenProject,
     Release,
     ReleaseProject,
+    ReleaseLabel,
     DrainingRelease,
     CommitAuthor,
     Commit,

@@ -18,7 +18,17 @@ from relctl.cli.changed_files import changed_files
 from relctl.cli.commits import commits
 from relctl.cli.compare import compare
 from relctl.cli.deploys import current, deploys
-from relctl.cli.failures import INTERRUPTED, LOCAL, NOT_FOUND, REFUSED, USAGE, Declined, describe, exit_code
+from relctl.cli.failures import (
+    INTERRUPTED,
+    LOCAL,
+    NOT_FOUND,
+    REFUSED,
+    USAGE,
+    NotDone,
+    describe,
+    exit_code,
+    point_out,
+)
 from relctl.cli.files import files
 from relctl.cli.options import Folder, shared_options
 from relctl.cli.organizations import org
@@ -49,6 +59,7 @@ Exit codes: 0 done, 1 refused by the server, or by you when asked, 2 wrong usage
   4 no or wrong credentials, 5 unavailable or too late, 6 a problem on this side
   (git, a file, a setting), 130 interrupted. An error is one line on stderr:
   relctl: RELEASE_NOT_FOUND: ...
+Below that of a search query stands the query, and a caret at the place.
 
 \b
 Begin with:
@@ -122,7 +133,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (
         RegistryError,
         LocalError,
-        Declined,
+        NotDone,
         click.ClickException,
         click.Abort,
         KeyboardInterrupt,
@@ -131,6 +142,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     ) as error:
         text, code = _explain(error, application)
         click.echo(one_line(f"relctl: {text}"), err=True)
+        for line in point_out(error, application.query) if isinstance(error, RegistryError) else ():
+            click.echo(line, err=True)
         return code
     finally:
         application.close()
@@ -146,8 +159,8 @@ def _explain(error: BaseException, application: Application) -> tuple[str, int]:
             return f"NOT_FOUND: {error}", NOT_FOUND
         case LocalError():
             return f"LOCAL: {error}", LOCAL
-        case Declined():
-            return f"DECLINED: {error}", REFUSED
+        case NotDone():
+            return f"{error.reason}: {error}", REFUSED
         case click.UsageError():
             hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
             return f"USAGE: {error.format_message().rstrip('.')}{hint}", USAGE

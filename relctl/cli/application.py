@@ -34,6 +34,8 @@ class Application:
     def __init__(self) -> None:
         self.said: dict[str, Any] = {}
         self.json = False
+        self.query = ""
+        """The search query of this run: what an error of it is about."""
         self._configuration: Configuration | None = None
         self._client: Client | None = None
 
@@ -109,6 +111,15 @@ class Application:
         if rows:
             _print_table([title for title, _ in columns], rows, with_header=not shown)
         elif not shown:
+            note(nothing)
+
+    def show_lines(self, values: Iterable[str], *, nothing: str) -> None:
+        """Show texts, one a line, for people and scripts; when there are none, say `nothing` beside the output."""
+        shown = False
+        for value in values:
+            click.echo(one_line(value))
+            shown = True
+        if not shown:
             note(nothing)
 
     def show_values(self, values: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""The progress of uploads and downloads on a terminal."""
+"""The progress of uploads, downloads and long walks on a terminal."""
 
 from __future__ import annotations
 
@@ -46,6 +46,19 @@ def download_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     with _progress() as progress:
         task = progress.add_task(escape(one_line(title)), total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Something that moves, and what is known so far, while a call is waited for; nothing where nobody watches.
+
+    It is gone in the end: what is printed then stands where it stood.
+    """
+    if not is_terminal():
+        yield
+        return
+    with Console(stderr=True).status(escape(one_line(text))):
+        yield
 
 
 def _remark(standing: Standing) -> str:

@@ -97,15 +97,18 @@ def limit_option(command: CommandT) -> CommandT:
 
 
 def yes_option(command: CommandT) -> CommandT:
-    """Add `--yes`, for commands that ask before they delete."""
+    """Add `--yes`, for commands that ask before they change much."""
     return click.option("--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def need_somebody(*, yes: bool) -> None:
+    """Go on only if somebody is there to be asked, or nobody has to be because of `--yes`."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody is there to be asked: say --yes to go on")
 
 
 def ask(question: str, *, yes: bool, declined: str) -> None:
     """Go on only if somebody says yes, or said so with `--yes`; else raise Declined with what was not done."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to be asked: say --yes to delete")
-    if not click.confirm(question, err=True):
+    need_somebody(yes=yes)
+    if not yes and not click.confirm(question, err=True):
         raise Declined(declined)

@@ -2,73 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 import click
 from releaseregistry.v1.releases_pb2 import CreateReleaseOutcome, Release, ReleaseStatus
 
-from relctl.cli.application import Application, Columns, print_json
-from relctl.cli.options import Folder, ask, limit_option, pass_application, yes_option
+from relctl.cli.application import Application, note, print_json
+from relctl.cli.labels import label_option, remove_label_option
+from relctl.cli.options import Folder, ask, pass_application, yes_option
+from relctl.cli.release_bulk import bulk
+from relctl.cli.release_columns import COLUMNS, PROJECT_COLUMNS, STATUSES
+from relctl.cli.release_filters import (
+    LANGUAGE,
+    environment_option,
+    query_option,
+    remember_query,
+    status_option,
+    statuses_of,
+)
+from relctl.cli.release_lists import LOOKED_AT, list_releases, suggest
 from relctl.cli.set_commits import set_commits
 from relctl.cli.set_refs import set_refs
-from relctl.cli.text import MOMENT, head_text, local_time, subject
-from relctl.names import last_part
+from relctl.cli.text import MOMENT
+from relctl.errors import RegistryError
 from relctl.releases import ReleaseDraft
 
-STATUSES: Final = {
-    "open": ReleaseStatus.RELEASE_STATUS_OPEN,
-    "archived": ReleaseStatus.RELEASE_STATUS_ARCHIVED,
-}
 OUTCOMES: Final = {
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_CREATED: "created",
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_EXTENDED: "was there; projects were attached",
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_UNCHANGED: "was there",
 }
+UPDATE_ATTEMPTS: Final = 5
 CHECKED_OUTCOMES: Final = {
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_CREATED: "would be created",
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_EXTENDED: "is there; projects would be attached",
     CreateReleaseOutcome.CREATE_RELEASE_OUTCOME_UNCHANGED: "is there",
 }
-
-
-def _status(release: Release) -> str:
-    return next((word for word, status in STATUSES.items() if status == release.status), "")
-
-
-def _projects(release: Release) -> str:
-    return ", ".join(last_part(name) for name in release.projects)
-
-
-def _last_deploy(release: Release) -> str:
-    if not release.HasField("last_deploy"):
-        return ""
-    return f"{release.last_deploy.environment}, {local_time(release.last_deploy.finish_time)}"
-
-
-LIST_COLUMNS: Final[Columns[Release]] = (
-    ("version", lambda it: it.version),
-    ("projects", _projects),
-    ("status", _status),
-    ("released", lambda it: local_time(it.release_time, is_set=it.HasField("release_time"))),
-    ("created", lambda it: local_time(it.create_time)),
-    ("commits", lambda it: it.commit_count),
-    ("files", lambda it: it.file_count),
-)
-COLUMNS: Final[Columns[Release]] = (
-    *LIST_COLUMNS[:3],
-    ("ref", lambda it: it.ref),
-    ("url", lambda it: it.url),
-    ("owner", lambda it: it.owner),
-    *LIST_COLUMNS[3:],
-    ("authors", lambda it: it.author_count),
-    ("last commit", lambda it: f"{it.last_commit.id[:12]} {subject(it.last_commit.message)}"),
-    ("heads", lambda it: ", ".join(map(head_text, it.head_commits))),
-    ("references", lambda it: ", ".join(it.references)),
-    ("deploys", lambda it: it.deploy_count),
-    ("last deploy", _last_deploy),
-    ("etag", lambda it: it.etag),
-)
 
 
 @click.group(cls=Folder)
@@ -78,6 +49,9 @@ def release() -> None:
 
 release.add_command(set_commits)
 release.add_command(set_refs)
+release.add_command(list_releases)
+release.add_command(suggest)
+release.add_command(bulk)
 
 
 @release.command()
@@ -87,6 +61,7 @@ release.add_command(set_refs)
 @click.option("--url", default="", help="Where to read about it.")
 @click.option("--owner", default="", help="Who answers for it.")
 @click.option("--status", type=click.Choice(list(STATUSES)), help="Open or archived; re-opens one that exists.")
+@label_option
 @click.option("--release-time", type=MOMENT, help="When it was released: RFC 3339, or now.")
 @click.option("--finalize", is_flag=True, help="It is released now; as --release-time now.")
 @click.option("--validate-only", is_flag=True, help="Check everything, change nothing.")
@@ -99,18 +74,19 @@ def create(
     url: str,
     owner: str,
     status: str | None,
+    labels: tuple[tuple[str, str], ...],
     release_time: datetime | None,
     finalize: bool,
     validate_only: bool,
 ) -> None:
     r"""Create a release, or attach projects to it when it exists.
 
-    An existing release keeps its ref, url, owner and release time: `release update` changes them.
+    An existing release keeps its ref, url, owner, labels and release time: `release update` changes them.
 
     \b
     Examples:
       relctl release create app@1.0.0 --project web --ref v1.0.0
-      relctl release create app@1.0.0 --project web --project api --finalize
+      relctl release create app@1.0.0 --project web --project api --label team=payments --finalize
     """
     if finalize and release_time is not None:
         raise click.UsageError("--finalize and --release-time say the same: choose one")
@@ -122,6 +98,7 @@ def create(
         url=url,
         owner=owner,
         release_time=datetime.now(UTC) if finalize else release_time,
+        labels=dict(labels),
     )
     answer = application.client.releases.create(application.organization, draft, validate_only=validate_only)
     if application.json:
@@ -133,41 +110,48 @@ def create(
     application.show(answer.release, COLUMNS)
 
 
-@release.command()
+@release.command(epilog=LANGUAGE)
 @click.argument("version")
+@click.option("--project", metavar="SLUG", help="Also how it stands in this project, and which releases are beside it.")
+@environment_option
+@status_option()
+@query_option("Beside it are only releases that this finds.")
 @pass_application
-def get(application: Application, version: str) -> None:
-    """Show a release, its last commit and its heads."""
-    application.show(application.client.releases.get(application.organization, version), COLUMNS)
-
-
-@release.command("list")
-@click.option("--project", "projects", multiple=True, metavar="SLUG", help="Only of this project; repeat for more.")
-@click.option("--all-projects", is_flag=True, help="Of every project that may be accessed, not only of the token's.")
-@click.option(
-    "--status", type=click.Choice([*STATUSES, "all"]), default="open", show_default=True, help="Only with this status."
-)
-@limit_option
-@pass_application
-def list_(
-    application: Application, projects: tuple[str, ...], all_projects: bool, status: str, limit: int | None
+def get(
+    application: Application,
+    version: str,
+    project: str | None,
+    environments: tuple[str, ...],
+    status: str | None,
+    query: str,
 ) -> None:
-    r"""List releases, newest first.
+    r"""Show a release, its last commit and its heads; with a project, also the next, previous, first and last release.
+
+    --environment, --status and --query say among which releases the next and the previous one are sought; the first and
+    the last one mind only --environment.
 
     \b
     Examples:
-      relctl release list --project web --limit 20
-      relctl release list --status archived --json | jq -r .version
+      relctl release get app@1.0.0
+      relctl release get app@1.0.0 --project web --env production --query 'release.version:*'
     """
-    if projects and all_projects:
-        raise click.UsageError("--project and --all-projects exclude each other")
-    releases = application.client.releases.list(
+    releases = application.client.releases
+    if project is None:
+        if environments or status or query:
+            raise click.UsageError("--environment, --status and --query are about a project's releases: say --project")
+        application.show(releases.get(application.organization, version), COLUMNS)
+        return
+    answer = releases.get_in_project(
         application.organization,
-        projects=["-"] if all_projects else projects,
-        statuses=list(STATUSES.values()) if status == "all" else [STATUSES[status]],
-        limit=limit,
+        version,
+        project,
+        query=remember_query(query),
+        environments=environments,
+        statuses=statuses_of(status),
     )
-    application.show_list(releases, LIST_COLUMNS, nothing="no releases")
+    application.show(answer, PROJECT_COLUMNS)
+    if answer.project_view.incomplete:
+        note(f"the next or the previous one may be further away than the {LOOKED_AT:,} releases looked at")
 
 
 @release.command()
@@ -175,6 +159,8 @@ def list_(
 @click.option("--ref", help='A branch, a tag, or any text; "" clears it.')
 @click.option("--url", help='Where to read about it; "" clears it.')
 @click.option("--owner", help='Who answers for it; "" clears it.')
+@label_option
+@remove_label_option
 @click.option("--release-time", type=MOMENT, help="When it was released: RFC 3339, or now.")
 @click.option("--not-released", is_flag=True, help="Take the release time back.")
 @click.option("--etag", default="", help="Change it only if it still has this etag.")
@@ -188,12 +174,15 @@ def update(
     ref: str | None,
     url: str | None,
     owner: str | None,
+    labels: tuple[tuple[str, str], ...],
+    removed_labels: tuple[str, ...],
 ) -> None:
-    r"""Change what is said; the rest stays.
+    r"""Change what is said; the rest stays, other labels too.
 
     \b
-    Example:
+    Examples:
       relctl release update app@1.0.0 --owner ops@acme.example --ref ""
+      relctl release update app@1.0.0 --label team=payments --remove-label beta
     """
     if not_released and release_time is not None:
         raise click.UsageError("--release-time and --not-released exclude each other")
@@ -204,9 +193,13 @@ def update(
         changes.release_time.FromDatetime(release_time)
     if release_time is not None or not_released:
         paths.append("release_time")
-    if not paths:
+    if not paths and not labels and not removed_labels:
         raise click.UsageError("say what to change")
-    application.show(_update(application, version, changes, paths), COLUMNS)
+    if labels or removed_labels:
+        updated = _update_with_labels(application, version, changes, paths, dict(labels), removed_labels)
+    else:
+        updated = _update(application, version, changes, paths)
+    application.show(updated, COLUMNS)
 
 
 @release.command()
@@ -288,3 +281,27 @@ def _set_status(application: Application, version: str, status: str) -> None:
 
 def _update(application: Application, version: str, changes: Release, paths: list[str]) -> Release:
     return application.client.releases.update(application.organization, version, changes, paths=paths)
+
+
+def _update_with_labels(
+    application: Application,
+    version: str,
+    changes: Release,
+    paths: list[str],
+    labels: Mapping[str, str],
+    removed: tuple[str, ...],
+) -> Release:
+    """An update replaces all labels. So those that are there are read first, and the etag sees to it that nobody
+    changes them meanwhile; where somebody did and the caller named no etag, it is tried again."""
+    etag, attempt = changes.etag, 0
+    while True:
+        attempt += 1
+        now = application.client.releases.get(application.organization, version)
+        changes.labels.clear()
+        changes.labels.update({key: value for key, value in now.labels.items() if key not in removed} | dict(labels))
+        changes.etag = etag or now.etag
+        try:
+            return _update(application, version, changes, [*paths, "labels"])
+        except RegistryError as error:
+            if error.reason != "ETAG_MISMATCH" or etag or attempt == UPDATE_ATTEMPTS:
+                raise

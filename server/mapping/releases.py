@@ -10,27 +10,22 @@ from releaseregistry.v1 import releases_pb2 as pb
 
 from server.mapping.commits import author_message, commit_draft, commit_message, head_message, ref_draft
 from server.mapping.deploys import deploy_message
+from server.mapping.filters import release_status
 from server.mapping.masks import changed_paths
 from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
-from server.names import project_name, release_name, uid
-from store.access.projects import ProjectSlugText, QualifiedSlug
+from server.names import parse_release, project_name, release_name, uid
 from store.errors import InvalidField
+from store.releases.batch import NamedRelease
 from store.releases.create import CreatedRelease, CreateOutcome, ReleaseDraft
 from store.releases.details import ReleaseDetails
+from store.releases.in_projects import InProjectRow
 from store.releases.rows import ReleaseStatus
 from store.releases.update import ReleaseChanges
 from store.releases.version import READ_VERSIONS, Version, parse_version
 
-EVERY_PROJECT: Final = "-"
-"""The project in a name that stands for all that the caller may access."""
+CHANGEABLE: Final = ("status", "ref", "url", "owner", "release_time", "labels")
 
-CHANGEABLE: Final = ("status", "ref", "url", "owner", "release_time")
-
-_STATUSES: Final[dict[int, ReleaseStatus]] = {
-    pb.RELEASE_STATUS_OPEN: ReleaseStatus.OPEN,
-    pb.RELEASE_STATUS_ARCHIVED: ReleaseStatus.ARCHIVED,
-}
 _STATUS_MESSAGES: Final[dict[int, pb.ReleaseStatus]] = {
     ReleaseStatus.OPEN: pb.RELEASE_STATUS_OPEN,
     ReleaseStatus.ARCHIVED: pb.RELEASE_STATUS_ARCHIVED,
@@ -50,7 +45,7 @@ def release_draft(request: pb.CreateReleaseRequest, organization: str, *, user_a
     return ReleaseDraft(
         version=release.version,
         projects=named_projects(release.projects, organization, field="release.projects"),
-        status=_status(release.status, field="release.status"),
+        status=release_status(release.status, field="release.status"),
         ref=release.ref,
         url=release.url,
         owner=release.owner,
@@ -58,6 +53,7 @@ def release_draft(request: pb.CreateReleaseRequest, organization: str, *, user_a
         user_agent=user_agent,
         commits=tuple(commit_draft(commit) for commit in request.commits),
         refs=tuple(ref_draft(ref) for ref in request.refs),
+        labels=dict(release.labels),
     )
 
 
@@ -66,23 +62,19 @@ def release_changes(request: pb.UpdateReleaseRequest) -> ReleaseChanges:
     release = request.release
     return ReleaseChanges(
         fields=changed_paths(release, request.update_mask, allowed=CHANGEABLE),
-        status=_status(release.status, field="release.status") or ReleaseStatus.OPEN,
+        status=release_status(release.status, field="release.status") or ReleaseStatus.OPEN,
         ref=release.ref,
         url=release.url,
         owner=release.owner,
         release_time=optional_micros(release, "release_time"),
+        labels=dict(release.labels),
     )
 
 
-def list_statuses(request: pb.ListReleasesRequest) -> tuple[ReleaseStatus, ...]:
-    """The statuses that a list asks for; empty where it says none."""
-    found = (_status(status, field=f"statuses[{index}]") for index, status in enumerate(request.statuses))
-    return tuple(status for status in found if status is not None)
-
-
-def takes_every_project(projects: Iterable[ProjectSlugText]) -> bool:
-    """Whether one of these names stands for all projects that the caller may access."""
-    return any((name.slug if isinstance(name, QualifiedSlug) else name) == EVERY_PROJECT for name in projects)
+def named_releases(names: Iterable[str], *, field: str) -> tuple[NamedRelease, ...]:
+    """The releases in names, in their order. Raises InvalidName."""
+    parsed = (parse_release(text, field=f"{field}[{index}]") for index, text in enumerate(names))
+    return tuple(NamedRelease(name.organization, name.version) for name in parsed)
 
 
 def release_message(details: ReleaseDetails) -> pb.Release:
@@ -108,9 +100,12 @@ def release_message(details: ReleaseDetails) -> pb.Release:
         file_count=release.file_count,
         user_agent=release.user_agent,
         deploy_count=release.deploy_count,
+        labels=details.labels or None,
     )
     if details.last_deploy is not None:
         message.last_deploy.CopyFrom(deploy_message(organization, details.last_deploy))
+    if details.in_projects:
+        message.in_projects.extend([in_project_message(organization, faring) for faring in details.in_projects])
     if contents is not None:
         if contents.last_commit is not None:
             message.last_commit.CopyFrom(commit_message(contents.last_commit))
@@ -118,6 +113,23 @@ def release_message(details: ReleaseDetails) -> pb.Release:
         message.authors.extend(author_message(author) for author in contents.authors)
         message.references.extend(contents.references)
     return message
+
+
+def in_project_message(organization: str, faring: InProjectRow) -> pb.ReleaseInProject:
+    """How a release fares in a project of the organization of this slug."""
+    if not faring.deploy_count:
+        return _never_deployed_message(organization, faring.slug)
+    return pb.ReleaseInProject(
+        project=project_name(organization, faring.slug),
+        deploy_count=faring.deploy_count,
+        last_deploy_time=optional_timestamp(faring.last_deploy_time),
+    )
+
+
+@lru_cache(maxsize=READ_VERSIONS)
+def _never_deployed_message(organization: str, slug: str) -> pb.ReleaseInProject:
+    """One message for all who ask, who only copy it."""
+    return pb.ReleaseInProject(project=project_name(organization, slug))
 
 
 def version_message(version: Version) -> pb.VersionInfo:
@@ -160,12 +172,3 @@ def updated_message(details: ReleaseDetails) -> pb.UpdateReleaseResponse:
 def deleted_message(_: None) -> pb.DeleteReleaseResponse:
     """What DeleteRelease answers."""
     return pb.DeleteReleaseResponse()
-
-
-def _status(status: int, *, field: str) -> ReleaseStatus | None:
-    if status == pb.RELEASE_STATUS_UNSPECIFIED:
-        return None
-    known = _STATUSES.get(status)
-    if known is None:
-        raise InvalidField(field, f"{status} is no status of a release")
-    return known

@@ -6,24 +6,25 @@ from releaseregistry.v1 import releases_pb2 as pb
 
 from server.calls import Call
 from server.mapping.environments import optional_environment
-from server.mapping.projects import named_projects
+from server.mapping.filters import order_of, release_filter
+from server.mapping.project_views import project_view_message, refuse_filters
+from server.mapping.projects import named_project
 from server.mapping.releases import (
     created_message,
     deleted_message,
-    list_statuses,
     release_changes,
     release_draft,
     release_message,
-    takes_every_project,
     updated_message,
 )
 from server.names import parse_organization, parse_release
 from store import Store
 from store.releases.create import create_release
 from store.releases.delete import delete_release
-from store.releases.list import list_releases
 from store.releases.read import get_previous_release, get_release
 from store.releases.update import update_release
+from store.search.list import list_releases
+from store.search.project_view import get_release_in_project
 
 
 class ReleaseRpcs:
@@ -46,26 +47,42 @@ class ReleaseRpcs:
     def GetRelease(self, request: pb.GetReleaseRequest, call: Call) -> pb.GetReleaseResponse:
         name = parse_release(request.name, field="name")
         full = request.view != pb.RELEASE_VIEW_BASIC
-        details = get_release(self._store.db, call.access, name.organization, name.version, contents=full)
-        return pb.GetReleaseResponse(release=release_message(details))
+        if not request.project:
+            refuse_filters(request)
+            details = get_release(self._store.db, call.access, name.organization, name.version, contents=full)
+            return pb.GetReleaseResponse(release=release_message(details))
+        seen = get_release_in_project(
+            self._store.db,
+            call.access,
+            name.organization,
+            name.version,
+            named_project(request.project, name.organization, field="project"),
+            release_filter(request, name.organization),
+            contents=full,
+        )
+        return pb.GetReleaseResponse(release=release_message(seen.details), project_view=project_view_message(seen))
 
     def ListReleases(self, request: pb.ListReleasesRequest, call: Call) -> pb.ListReleasesResponse:
         organization = parse_organization(request.parent, field="parent")
-        projects = named_projects(request.projects, organization, field="projects")
-        page = list_releases(
+        listed = list_releases(
             self._store.db,
             call.access,
             organization,
-            projects=projects,
-            every_project=takes_every_project(projects),
-            statuses=list_statuses(request),
+            release_filter(request, organization),
+            order=order_of(request),
             page=call.page(request),
             contents=request.view == pb.RELEASE_VIEW_FULL,
+            flatten=request.flatten,
+            count_total=request.count_total,
         )
+        total = listed.total
         return pb.ListReleasesResponse(
-            releases=[release_message(details) for details in page.items],
-            next_page_token=call.page_token(request, page.next),
-            previous_page_token=call.page_token(request, page.previous),
+            releases=[release_message(details) for details in listed.page.items],
+            next_page_token=call.page_token(request, listed.page.next),
+            previous_page_token=call.page_token(request, listed.page.previous),
+            incomplete=listed.incomplete,
+            total_count=None if total is None else total.count,
+            total_count_is_least=total is not None and total.is_least,
         )
 
     def UpdateRelease(self, request: pb.UpdateReleaseRequest, call: Call) -> pb.UpdateReleaseResponse:

@@ -60,7 +60,9 @@ class ProjectSet:
 
     def allows_any(self, project_ids: Iterable[bytes]) -> bool:
         """Whether at least one of these is in the set; false of none at all."""
-        return any(self.everything or project_id in self.ids for project_id in project_ids)
+        if self.everything:
+            return any(True for _ in project_ids)
+        return not self.ids.isdisjoint(project_ids)
 
 
 EVERY_PROJECT: Final = ProjectSet(everything=True)
@@ -178,16 +180,21 @@ def slugs_within(
     Whether there is such a project is not looked at. Left out is what names another organization, or none that is.
     """
     named = set(slugs)
-    others = sorted({name.organization for name in named if isinstance(name, QualifiedSlug)})
-    same: set[str] = set()
-    for batch in batches(others):
-        rows = reader.rows(_organizations_by_slugs(len(batch)), **filled(batch))
-        same.update(slug for slug, id_ in rows if id_ == organization_id)
+    same = slugs_of(reader, organization_id, {name.organization for name in named if isinstance(name, QualifiedSlug)})
     return {
         name: name.slug if isinstance(name, QualifiedSlug) else name
         for name in named
         if isinstance(name, str) or name.organization in same
     }
+
+
+def slugs_of(reader: Reader, organization_id: bytes, slugs: Iterable[str]) -> set[str]:
+    """Those of the slugs that are the organization's, or once were."""
+    same: set[str] = set()
+    for batch in batches(sorted(set(slugs))):
+        rows = reader.rows(_organizations_by_slugs(len(batch)), **filled(batch))
+        same.update(slug for slug, id_ in rows if id_ == organization_id)
+    return same
 
 
 def projects_named(

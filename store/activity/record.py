@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from store.access import Access
@@ -27,6 +28,19 @@ _INSERT = Statement(
         )
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What an activity tells: of a project, or of the organization where project_id is None. `subject` is kept to its
+    first 64 characters; `data` is a JSON object; `happen_time` is in microseconds."""
+
+    organization_id: bytes
+    project_id: bytes | None
+    kind: str
+    subject: str
+    data: Mapping[str, Any]
+    happen_time: int
 
 
 def record_activity(
@@ -69,20 +83,29 @@ def record_activities(
     happen_time: int,
 ) -> None:
     """Record the same activity for each of the projects; for none of them, none."""
+    record_happenings(
+        tx,
+        access,
+        [Happening(organization_id, project_id, kind, subject, data, happen_time) for project_id in project_ids],
+    )
+
+
+def record_happenings(tx: Transaction, access: Access, happenings: Iterable[Happening]) -> None:
+    """Record an activity for each of these, in their order, all in one statement."""
     tx.run_many(
         _INSERT,
         [
             {
                 "id": new_id(),
-                "organization_id": organization_id,
-                "project_id": project_id,
-                "kind": kind,
-                "subject": subject[:SUBJECT_CHARACTERS],
-                "data": data,
+                "organization_id": happening.organization_id,
+                "project_id": happening.project_id,
+                "kind": happening.kind,
+                "subject": happening.subject[:SUBJECT_CHARACTERS],
+                "data": happening.data,
                 "token_id": access.token_id,
                 "caller": access.caller,
-                "happen_time": happen_time,
+                "happen_time": happening.happen_time,
             }
-            for project_id in project_ids
+            for happening in happenings
         ],
     )

@@ -7,14 +7,22 @@ from collections.abc import Mapping, Sequence
 from store.commits.models import CommitAuthor
 from store.database import Query, Reader, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import batches, filled, holes
+from store.text import folded_key
 
 _INSERT = Statement(
     CommitAuthor.insert(
-        holes_for(CommitAuthor.id, CommitAuthor.organization_id, CommitAuthor.email, CommitAuthor.display_name)
+        holes_for(
+            CommitAuthor.id,
+            CommitAuthor.organization_id,
+            CommitAuthor.email,
+            CommitAuthor.display_name,
+            CommitAuthor.folded_email,
+            CommitAuthor.folded_name,
+        )
     ).on_conflict(action="nothing", conflict_target=[CommitAuthor.organization_id, CommitAuthor.email])
 )
 _RENAME = Statement(
-    CommitAuthor.update({CommitAuthor.display_name: hole(CommitAuthor.display_name)}).where(
+    CommitAuthor.update(holes_for(CommitAuthor.display_name, CommitAuthor.folded_name)).where(
         CommitAuthor.id == hole(CommitAuthor.id)
     )
 )
@@ -62,7 +70,14 @@ def get_or_create_authors(
     tx.run_many(
         _INSERT,
         [
-            {"id": new_id(), "organization_id": organization_id, "email": email, "display_name": authors[email]}
+            {
+                "id": new_id(),
+                "organization_id": organization_id,
+                "email": email,
+                "display_name": authors[email],
+                "folded_email": folded_key(email),
+                "folded_name": folded_key(authors[email] or ""),
+            }
             for email in missing
         ],
     )
@@ -71,7 +86,7 @@ def get_or_create_authors(
     tx.run_many(
         _RENAME,
         [
-            {"id": found[email][0], "display_name": name}
+            {"id": found[email][0], "display_name": name, "folded_name": folded_key(name)}
             for email, name in authors.items()
             if name is not None and name != found[email][1]
         ],

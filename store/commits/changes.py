@@ -96,6 +96,24 @@ def list_changed_files(
     return db.read(read)
 
 
+MOST_COUNTED: Final = 50_000
+"""How many changes are looked at to tell how many files they are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedFileCount:
+    """How many different paths a release's commits changed; with `is_least` perhaps more."""
+
+    count: int
+    is_least: bool
+
+
+def changed_file_count(reader: Reader, release_id: bytes) -> ChangedFileCount:
+    """How many different paths the commits of a release changed, by the first 50,000 changes of the newest commits."""
+    ((count, walked),) = reader.rows(_DIFFERENT, release_id=release_id, limit=MOST_COUNTED + 1)
+    return ChangedFileCount(count, walked > MOST_COUNTED)
+
+
 def _page(
     reader: Reader, release_id: bytes, commit_count: int, page: PageRequest, sought: ChangeFilter
 ) -> Page[ChangeRow]:
@@ -169,6 +187,19 @@ def _of_release(query: Any, shape: Shape) -> Any:
         wanted = [hole(CommitFile.change_type, f"type_{index}") for index in range(types)]
         query = query.where(CommitFile.change_type.in_(wanted))
     return query
+
+
+_WALKED: Final = (
+    ReleaseCommit.select(CommitFile.path.alias("path"))
+    .join(CommitFile, on=(CommitFile.commit_id == ReleaseCommit.commit_id))
+    .where(ReleaseCommit.release_id == hole(ReleaseCommit.release_id))
+    .order_by(ReleaseCommit.position, CommitFile.path)
+    .limit(hole(_PLACE))
+    .alias("walked")
+)
+_DIFFERENT: Final = Query(
+    peewee.Select([_WALKED], [peewee.fn.COUNT(_WALKED.c.path.distinct()), peewee.fn.COUNT(_WALKED.c.path)])
+)
 
 
 @query_shape

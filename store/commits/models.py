@@ -6,14 +6,22 @@ from store.database.fields import CountField, FlagField, IdField, TextField, Tim
 
 
 class CommitAuthor(Model):
+    """folded_email and folded_name (of a display name that is not there: "") are as `store.text.folded` makes them."""
+
     id = IdField(primary_key=True)
     organization_id = IdField()
     email = TextField()
     display_name = TextField(null=True)
+    folded_email = TextField()
+    folded_name = TextField()
 
     class Meta:
         table_name = "commit_author"
-        indexes = ((("organization_id", "email"), True),)
+        indexes = (
+            (("organization_id", "email"), True),
+            (("organization_id", "folded_email", "id"), True),
+            (("organization_id", "folded_name", "id"), True),
+        )
 
 
 class Commit(Model):
@@ -68,6 +76,7 @@ class CommitReference(Model):
     commit_id = IdField()
     position = CountField()
     reference = TextField()
+    folded_reference = TextField()
 
     class Meta:
         table_name = "commit_reference"
@@ -86,6 +95,7 @@ class ReleaseReference(Model):
     reference = TextField()
     commit_id = IdField()
     organization_id = IdField()
+    folded_reference = TextField()
 
     class Meta:
         table_name = "release_reference"
@@ -93,7 +103,7 @@ class ReleaseReference(Model):
         without_rowid = True
         indexes = (
             (("commit_id", "release_id", "reference"), False),
-            (("organization_id", "reference", "release_id"), False),
+            (("organization_id", "folded_reference", "release_id"), False),
         )
 
 
@@ -111,6 +121,7 @@ class ReleaseHead(Model):
         table_name = "release_head"
         primary_key = CompositeKey("release_id", "repository_id")
         without_rowid = True
+        indexes = ((("repository_id", "release_id"), True),)
 
 
 class ReleaseAuthor(Model):
@@ -128,3 +139,4 @@ class ReleaseAuthor(Model):
         table_name = "release_author"
         primary_key = CompositeKey("release_id", "email")
         without_rowid = True
+        indexes = ((("author_id", "release_id"), True),)

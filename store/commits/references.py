@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from store.commits.models import CommitReference, ReleaseCommit, ReleaseReference
 from store.database import Query, Reader, Statement, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
+from store.text import folded_key
 
 _INSERT = Statement(
     CommitReference.insert(
@@ -14,6 +15,7 @@ _INSERT = Statement(
             CommitReference.commit_id: hole(CommitReference.commit_id),
             CommitReference.position: hole(CommitReference.position),
             CommitReference.reference: hole(CommitReference.reference),
+            CommitReference.folded_reference: hole(CommitReference.folded_reference),
         }
     )
 )
@@ -59,12 +61,14 @@ def _copied(*places: object) -> Statement:
         CommitReference.reference,
         CommitReference.commit_id,
         hole(ReleaseReference.organization_id),
+        CommitReference.folded_reference,
     ).join(CommitReference, on=(CommitReference.commit_id == ReleaseCommit.commit_id))
     columns = [
         ReleaseReference.release_id,
         ReleaseReference.reference,
         ReleaseReference.commit_id,
         ReleaseReference.organization_id,
+        ReleaseReference.folded_reference,
     ]
     return Statement(ReleaseReference.insert_from(rows.where(*places), columns))
 
@@ -104,7 +108,9 @@ def insert_references(tx: Transaction, references: Iterable[tuple[bytes, Sequenc
     rows = [(commit_id, place, one) for commit_id, own in references if own for place, one in enumerate(own)]
     if rows:
         commit_ids, places, texts = map(list, zip(*rows, strict=True))
-        tx.run_columns(_INSERT, {"commit_id": commit_ids, "position": places, "reference": texts})
+        folded = list(map(folded_key, texts))
+        columns = {"commit_id": commit_ids, "position": places, "reference": texts, "folded_reference": folded}
+        tx.run_columns(_INSERT, columns)
 
 
 def change_references(tx: Transaction, organization_id: bytes, references: Mapping[bytes, Sequence[str]]) -> None:

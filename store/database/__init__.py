@@ -8,7 +8,7 @@ from store.database.dialect import Engine
 from store.database.engine import Database, QueryEvent, Reader, Transaction
 from store.database.failures import BadValue, CannotOpen, ConstraintViolated, DatabaseError
 from store.database.fields import BytesField, CountField, FlagField, IdField, JsonField, TextField, TimeField
-from store.database.ids import new_id
+from store.database.ids import first_id_at, id_at, new_id
 from store.database.opening import open_database
 from store.database.query import Query, Statement, hole, holes_for, query_shape
 from store.database.replays import AnsweredRequest, purge_expired
@@ -37,8 +37,10 @@ __all__ = [
     "TextField",
     "TimeField",
     "Transaction",
+    "first_id_at",
     "hole",
     "holes_for",
+    "id_at",
     "new_id",
     "open_database",
     "purge_expired",

@@ -56,6 +56,11 @@ class Reader(ABC):
         self._dialect = dialect
         self._hooks = hooks
 
+    @property
+    def engine(self) -> Engine:
+        """Which database is read, for queries that are written in its own way."""
+        return self._dialect.name
+
     def rows(self, query: Query[Row], /, **params: Any) -> list[Row]:
         """All rows of a compiled query."""
         compiled = query.compiled(self._dialect)
@@ -66,6 +71,14 @@ class Reader(ABC):
         compiled = query.compiled(self._dialect)
         rows: list[Row] = compiled.rows(self._run(self._read_first, compiled.sql, compiled.bind(params)))
         return rows[0] if rows else None
+
+    def rows_of_one(self, query: Query[Row], /, **params: Any) -> list[Row]:
+        """All rows of a query that was made for one call: it is compiled, but the database keeps nothing of it."""
+        compiled = query.compiled(self._dialect)
+        rows: list[Row] = compiled.rows(
+            self._run(lambda sql, values: self._describe(sql, values)[1], compiled.sql, compiled.bind(params))
+        )
+        return rows
 
     def fetch(self, query: Any) -> list[Any]:
         """All rows of an ordinary Peewee query, shaped as it says: models, dicts, tuples or named tuples."""
@@ -167,6 +180,15 @@ class Transaction(Reader):
         compiled = query.compiled(self._dialect, locking="FOR UPDATE")
         rows: list[Row] = compiled.rows(self._run(self._read_first, compiled.sql, compiled.bind(params)))
         return rows[0] if rows else None
+
+    def lock_all(self, query: Query[Row], /, **params: Any) -> list[Row]:
+        """Like `rows`, and nobody else changes those rows until this transaction ends; otherwise as `lock`.
+
+        The query is sorted by key: two transactions that lock the same rows in opposite order deadlock.
+        """
+        compiled = query.compiled(self._dialect, locking="FOR UPDATE")
+        rows: list[Row] = compiled.rows(self._run(self._read, compiled.sql, compiled.bind(params)))
+        return rows
 
     def share(self, query: Query[Row], /, **params: Any) -> list[Row]:
         """Like `rows`, and nobody deletes or locks those rows until this transaction ends; others may share them, too.

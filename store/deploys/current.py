@@ -9,14 +9,13 @@ from typing import Any, Final
 import peewee
 
 from store.access import Access
-from store.access.projects import ProjectSet, ProjectSlugText, QualifiedSlug, accessible_projects, projects_named
+from store.access.projects import ProjectSet, ProjectSlugText, accessible_projects
 from store.database import Database, Query, Reader, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.deploys.environments import environment_ids
 from store.deploys.models import DeployProject, Environment, ReleaseEnvironment
 from store.deploys.rows import DeployRow, deploy_bytes, deploys_by_id
-from store.errors import ProjectNotFound
-from store.organizations.lookup import find_organization
+from store.organizations.lookup import find_named_project, find_organization
 from store.organizations.models import Project
 from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of, wire_bytes
 from store.releases.details import ReleaseDetails, release_details
@@ -170,11 +169,8 @@ def get_current_release(
 
     def read(reader: Reader) -> CurrentRelease:
         organization = find_organization(reader, access, organization_slug)
-        project = projects_named(reader, organization.id, [name]).get(name)
+        project = find_named_project(reader, access, organization, name)
         allowed = accessible_projects(access, organization)
-        if project is None or not allowed.allows(project.id):
-            asked = name if isinstance(name, QualifiedSlug) else QualifiedSlug(organization.slug, name)
-            raise ProjectNotFound(asked.organization, asked.slug)
         environment_id = environment_ids(reader, organization.id, [environment]).get(environment)
         newest = None if environment_id is None else _newest(reader, project.id, environment_id)
         if environment_id is None or newest is None:

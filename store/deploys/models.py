@@ -86,4 +86,7 @@ class ReleaseEnvironment(Model):
         table_name = "release_environment"
         primary_key = CompositeKey("release_id", "project_id", "environment_id")
         without_rowid = True
-        indexes = ((("project_id", "environment_id", "last_finish_time", "last_deploy_id"), True),)
+        indexes = (
+            (("project_id", "environment_id", "last_finish_time", "last_deploy_id"), True),
+            (("environment_id", "release_id", "project_id"), True),
+        )

@@ -68,9 +68,11 @@ from store.errors.organizations import (
     RepositoryExists,
     RepositoryNotFound,
 )
+from store.errors.queries import QueryInvalid
 from store.errors.releases import (
     EtagMismatch,
     ReleaseNotFound,
+    ReleasesNotFound,
 )
 from store.errors.requests import (
     FrameOutOfOrder,
@@ -128,10 +130,12 @@ __all__ = [
     "ProjectForbidden",
     "ProjectNotFound",
     "ProjectNotInRelease",
+    "QueryInvalid",
     "ReadOnly",
     "ReadOutOfRange",
     "RegistryError",
     "ReleaseNotFound",
+    "ReleasesNotFound",
     "RepositoryExists",
     "RepositoryNotFound",
     "RepositoryUnknown",

@@ -14,11 +14,11 @@ from store.database.terms import M
 from store.errors import FileExists, FileNotFound
 from store.files.lookup import file_by_id, file_by_key
 from store.files.models import ReleaseFile
-from store.files.names import folded
 from store.files.place import remove_file
 from store.files.rows import FileRow, check_file_name, check_headers
 from store.releases.lookup import writable_release
 from store.releases.rows import ReleaseRow
+from store.text import folded_key
 
 _UPDATE: Final = Statement(
     ReleaseFile.update(holes_for(ReleaseFile.file_name, ReleaseFile.folded_name, ReleaseFile.headers)).where(
@@ -68,7 +68,7 @@ def update_file(
             other = file_by_key(tx, release, file_name=file_name, project_id=file.project_id, dist=file.dist)
             if other is not None:
                 raise FileExists(other.file_name, other.sha256.hex())
-        tx.run(_UPDATE, id=file.id, file_name=file_name, folded_name=folded(file_name), headers=headers)
+        tx.run(_UPDATE, id=file.id, file_name=file_name, folded_name=folded_key(file_name), headers=headers)
         return _required(tx, release, file.id)
 
     return database.write(update, terms)

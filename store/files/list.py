@@ -21,12 +21,12 @@ from store.database.batches import SIZES
 from store.database.fields import TextField
 from store.files.lookup import file_row, seen_projects, visible_params
 from store.files.models import NO_DIST, NO_PROJECT, ReleaseFile
-from store.files.names import folded
 from store.files.rows import FileRow, select_files, visible_projects
 from store.organizations.lookup import find_organization
 from store.paging import PAGE_BYTES, Page, PageRequest, Position, fitting, page_of, wire_bytes
 from store.releases.lookup import readable_release
 from store.releases.rows import ReleaseRow
+from store.text import folded_key
 
 MOST_WALKED: Final = 20_000
 _TEXTS: Final = (1, 2, 4, 10, 20)
@@ -157,7 +157,7 @@ def _search(reader: Reader, access: Access, release: ReleaseRow, sought: FileFil
     return _Search(
         release,
         seen_projects(reader, access, release),
-        _padded({folded(text) for text in sought.contains} if "" not in sought.contains else (), sizes=_TEXTS),
+        _padded({folded_key(text) for text in sought.contains} if "" not in sought.contains else (), sizes=_TEXTS),
         _padded(_project_ids(reader, access, release, sought.projects)),
         _padded(text or NO_DIST for text in sought.dists),
         _padded(contents),

@@ -4,14 +4,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from enum import IntEnum
 from typing import Final
 
 MAX_NAME_BYTES: Final = 1024
-MAX_FOLDED_BYTES: Final = 1536
-"""More of a folded name is not kept: some characters fold to eighteen, and an index of PostgreSQL takes no more."""
-
 MAX_PART_BYTES: Final = 255
 """What the usual file systems take between two slashes."""
 
@@ -64,12 +60,3 @@ def name_issues(file_name: str) -> tuple[FileNameIssue, ...]:
         (FileNameIssue.LENGTH, any(len(part.encode()) > MAX_PART_BYTES for part in there)),
     )
     return tuple(issue for issue, holds in found if holds)
-
-
-def folded(file_name: str) -> str:
-    """The name in Unicode form NFKC and without case, at most 1,536 bytes: names that are alike in it collide on some
-    disks, and substrings are sought in it."""
-    # Folding may leave the form, and the form may bring back what folds: once more each settles it.
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", file_name).casefold())
-    text = unicodedata.normalize("NFKC", text.casefold())
-    return text.encode()[:MAX_FOLDED_BYTES].decode(errors="ignore")

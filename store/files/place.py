@@ -13,12 +13,12 @@ from store.database import Query, Reader, Statement, Transaction, hole, holes_fo
 from store.errors import FileExists, ProjectNotInRelease
 from store.files.lookup import file_by_id, file_by_key
 from store.files.models import NO_DIST, NO_PROJECT, ReleaseFile
-from store.files.names import folded
 from store.files.rows import FileDraft, FileRow, UploadDraft
 from store.organizations.models import ProjectSlug
 from store.releases.activities import record_of_release
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import ReleaseRow
+from store.text import folded_key
 
 _PROJECT: Final = Query(
     ProjectSlug.select(ProjectSlug.project_id)
@@ -132,7 +132,7 @@ def place_file(
         headers=dict(sorted(draft.headers.items())),
         content_id=content.id,
         kind=draft.kind,
-        folded_name=folded(draft.file_name),
+        folded_name=folded_key(draft.file_name),
         create_time=tx.now,
     )
     if standing is None:

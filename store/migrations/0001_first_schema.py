@@ -75,10 +75,16 @@ SQLITE = [
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
         "email" TEXT NOT NULL,
-        "display_name" TEXT
+        "display_name" TEXT,
+        "folded_email" TEXT NOT NULL,
+        "folded_name" TEXT NOT NULL
     )""",
     """CREATE UNIQUE INDEX "commitauthor_organization_id_email"
         ON "commit_author" ("organization_id", "email")""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_folded_email_id"
+        ON "commit_author" ("organization_id", "folded_email", "id")""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_folded_name_id"
+        ON "commit_author" ("organization_id", "folded_name", "id")""",
     """CREATE TABLE "commit_file" (
         "commit_id" BLOB NOT NULL,
         "path" TEXT NOT NULL,
@@ -89,6 +95,7 @@ SQLITE = [
         "commit_id" BLOB NOT NULL,
         "position" INTEGER NOT NULL,
         "reference" TEXT NOT NULL,
+        "folded_reference" TEXT NOT NULL,
         PRIMARY KEY ("commit_id", "position")
     ) WITHOUT ROWID""",
     """CREATE TABLE "content" (
@@ -228,44 +235,65 @@ SQLITE = [
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
         "version" TEXT NOT NULL,
+        "folded_version" TEXT NOT NULL,
         "status" INTEGER NOT NULL,
         "ref" TEXT NOT NULL,
         "url" TEXT NOT NULL,
         "owner" TEXT NOT NULL,
+        "folded_owner" TEXT NOT NULL,
         "user_agent" TEXT NOT NULL,
         "release_time" INTEGER,
         "create_time" INTEGER NOT NULL,
         "update_time" INTEGER NOT NULL,
         "delete_time" INTEGER,
         "revision" INTEGER NOT NULL,
-        "package" TEXT,
-        "major" INTEGER,
-        "minor" INTEGER,
-        "patch" INTEGER,
-        "fourth" INTEGER,
-        "prerelease" TEXT,
-        "build_code" TEXT,
-        "build_number" INTEGER,
+        "sort_time" INTEGER NOT NULL,
         "version_key" BLOB NOT NULL,
+        "build_key" INTEGER NOT NULL,
+        "package" TEXT,
+        "build_code" TEXT,
         "project_count" INTEGER NOT NULL,
         "commit_count" INTEGER NOT NULL,
         "author_count" INTEGER NOT NULL,
         "head_count" INTEGER NOT NULL,
         "file_count" INTEGER NOT NULL,
+        "label_count" INTEGER NOT NULL,
         "last_commit_id" BLOB,
         "deploy_count" INTEGER NOT NULL,
         "last_deploy_id" BLOB
     )""",
     """CREATE UNIQUE INDEX "release_organization_id_version"
         ON "release" ("organization_id", "version")""",
-    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id"
-        ON "release" ("organization_id", "status", "create_time", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_id"
+        ON "release" ("organization_id", "status", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_sort_time_id"
+        ON "release" ("organization_id", "status", "sort_time", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_version_key_id"
+        ON "release" ("organization_id", "status", "version_key", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_build_key_id"
+        ON "release" ("organization_id", "status", "build_key", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_version_id"
+        ON "release" ("organization_id", "status", "version", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_commit_count_id"
+        ON "release" ("organization_id", "status", "commit_count", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_deploy_count_id"
+        ON "release" ("organization_id", "status", "deploy_count", "id")""",
+    """CREATE INDEX "release_package"
+        ON "release" ("organization_id", "package", "id") WHERE ("package" > '')""",
+    """CREATE INDEX "release_build_code"
+        ON "release" ("organization_id", "build_code", "id") WHERE ("build_code" > '')""",
+    """CREATE INDEX "release_ref"
+        ON "release" ("organization_id", "ref", "id") WHERE ("ref" > '')""",
+    """CREATE INDEX "release_folded_owner"
+        ON "release" ("organization_id", "folded_owner", "id") WHERE ("folded_owner" > '')""",
     """CREATE TABLE "release_author" (
         "release_id" BLOB NOT NULL,
         "email" TEXT NOT NULL,
         "author_id" BLOB NOT NULL,
         PRIMARY KEY ("release_id", "email")
     ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "releaseauthor_author_id_release_id"
+        ON "release_author" ("author_id", "release_id")""",
     """CREATE TABLE "release_commit" (
         "release_id" BLOB NOT NULL,
         "position" INTEGER NOT NULL,
@@ -285,6 +313,8 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE UNIQUE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
         ON "release_environment" ("project_id", "environment_id", "last_finish_time", "last_deploy_id")""",
+    """CREATE UNIQUE INDEX "releaseenvironment_environment_id_release_id_project_id"
+        ON "release_environment" ("environment_id", "release_id", "project_id")""",
     """CREATE TABLE "release_file" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -314,26 +344,46 @@ SQLITE = [
         "previous_key" TEXT,
         PRIMARY KEY ("release_id", "repository_id")
     ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "releasehead_repository_id_release_id"
+        ON "release_head" ("repository_id", "release_id")""",
+    """CREATE TABLE "release_label" (
+        "release_id" BLOB NOT NULL,
+        "key" TEXT NOT NULL,
+        "value" TEXT NOT NULL,
+        "organization_id" BLOB NOT NULL,
+        PRIMARY KEY ("release_id", "key")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "releaselabel_organization_id_key_value_release_id"
+        ON "release_label" ("organization_id", "key", "value", "release_id")""",
     """CREATE TABLE "release_project" (
         "project_id" BLOB NOT NULL,
         "release_id" BLOB NOT NULL,
         "organization_id" BLOB NOT NULL,
         "status" INTEGER NOT NULL,
-        "create_time" INTEGER NOT NULL,
         "sort_time" INTEGER NOT NULL,
-        "package" TEXT,
-        "build_number" INTEGER,
         "version_key" BLOB NOT NULL,
+        "build_key" INTEGER NOT NULL,
+        "version" TEXT NOT NULL,
         "commit_count" INTEGER NOT NULL,
         "deploy_count" INTEGER NOT NULL,
         PRIMARY KEY ("project_id", "release_id")
-    )""",
+    ) WITHOUT ROWID""",
     """CREATE UNIQUE INDEX "releaseproject_release_id_project_id"
         ON "release_project" ("release_id", "project_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id"
-        ON "release_project" ("project_id", "status", "create_time", "release_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id"
-        ON "release_project" ("project_id", "sort_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_release_id"
+        ON "release_project" ("project_id", "status", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_sort_time_release_id"
+        ON "release_project" ("project_id", "status", "sort_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_version_key_release_id"
+        ON "release_project" ("project_id", "status", "version_key", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_build_key_release_id"
+        ON "release_project" ("project_id", "status", "build_key", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_version_release_id"
+        ON "release_project" ("project_id", "status", "version", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_commit_count_release_id"
+        ON "release_project" ("project_id", "status", "commit_count", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_deploy_count_release_id"
+        ON "release_project" ("project_id", "status", "deploy_count", "release_id")""",
     """CREATE INDEX "release_project_with_commits"
         ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
     """CREATE TABLE "release_reference" (
@@ -341,12 +391,13 @@ SQLITE = [
         "reference" TEXT NOT NULL,
         "commit_id" BLOB NOT NULL,
         "organization_id" BLOB NOT NULL,
+        "folded_reference" TEXT NOT NULL,
         PRIMARY KEY ("release_id", "reference", "commit_id")
     ) WITHOUT ROWID""",
     """CREATE INDEX "releasereference_commit_id_release_id_reference"
         ON "release_reference" ("commit_id", "release_id", "reference")""",
-    """CREATE INDEX "releasereference_organization_id_reference_release_id"
-        ON "release_reference" ("organization_id", "reference", "release_id")""",
+    """CREATE INDEX "releasereference_organization_id_folded_reference_release_id"
+        ON "release_reference" ("organization_id", "folded_reference", "release_id")""",
     """CREATE TABLE "repository" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -484,10 +535,16 @@ POSTGRESQL = [
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
         "email" TEXT COLLATE "C" NOT NULL,
-        "display_name" TEXT COLLATE "C"
+        "display_name" TEXT COLLATE "C",
+        "folded_email" TEXT COLLATE "C" NOT NULL,
+        "folded_name" TEXT COLLATE "C" NOT NULL
     )""",
     """CREATE UNIQUE INDEX "commitauthor_organization_id_email"
         ON "commit_author" ("organization_id", "email")""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_folded_email_id"
+        ON "commit_author" ("organization_id", "folded_email", "id")""",
+    """CREATE UNIQUE INDEX "commitauthor_organization_id_folded_name_id"
+        ON "commit_author" ("organization_id", "folded_name", "id")""",
     """CREATE TABLE "commit_file" (
         "commit_id" BYTEA NOT NULL,
         "path" TEXT COLLATE "C" NOT NULL,
@@ -498,6 +555,7 @@ POSTGRESQL = [
         "commit_id" BYTEA NOT NULL,
         "position" BIGINT NOT NULL,
         "reference" TEXT COLLATE "C" NOT NULL,
+        "folded_reference" TEXT COLLATE "C" NOT NULL,
         PRIMARY KEY ("commit_id", "position")
     )""",
     """CREATE TABLE "content" (
@@ -637,44 +695,65 @@ POSTGRESQL = [
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
         "version" TEXT COLLATE "C" NOT NULL,
+        "folded_version" TEXT COLLATE "C" NOT NULL,
         "status" BIGINT NOT NULL,
         "ref" TEXT COLLATE "C" NOT NULL,
         "url" TEXT COLLATE "C" NOT NULL,
         "owner" TEXT COLLATE "C" NOT NULL,
+        "folded_owner" TEXT COLLATE "C" NOT NULL,
         "user_agent" TEXT COLLATE "C" NOT NULL,
         "release_time" BIGINT,
         "create_time" BIGINT NOT NULL,
         "update_time" BIGINT NOT NULL,
         "delete_time" BIGINT,
         "revision" BIGINT NOT NULL,
-        "package" TEXT COLLATE "C",
-        "major" BIGINT,
-        "minor" BIGINT,
-        "patch" BIGINT,
-        "fourth" BIGINT,
-        "prerelease" TEXT COLLATE "C",
-        "build_code" TEXT COLLATE "C",
-        "build_number" BIGINT,
+        "sort_time" BIGINT NOT NULL,
         "version_key" BYTEA NOT NULL,
+        "build_key" BIGINT NOT NULL,
+        "package" TEXT COLLATE "C",
+        "build_code" TEXT COLLATE "C",
         "project_count" BIGINT NOT NULL,
         "commit_count" BIGINT NOT NULL,
         "author_count" BIGINT NOT NULL,
         "head_count" BIGINT NOT NULL,
         "file_count" BIGINT NOT NULL,
+        "label_count" BIGINT NOT NULL,
         "last_commit_id" BYTEA,
         "deploy_count" BIGINT NOT NULL,
         "last_deploy_id" BYTEA
     )""",
     """CREATE UNIQUE INDEX "release_organization_id_version"
         ON "release" ("organization_id", "version")""",
-    """CREATE UNIQUE INDEX "release_organization_id_status_create_time_id"
-        ON "release" ("organization_id", "status", "create_time", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_id"
+        ON "release" ("organization_id", "status", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_sort_time_id"
+        ON "release" ("organization_id", "status", "sort_time", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_version_key_id"
+        ON "release" ("organization_id", "status", "version_key", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_build_key_id"
+        ON "release" ("organization_id", "status", "build_key", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_version_id"
+        ON "release" ("organization_id", "status", "version", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_commit_count_id"
+        ON "release" ("organization_id", "status", "commit_count", "id")""",
+    """CREATE UNIQUE INDEX "release_organization_id_status_deploy_count_id"
+        ON "release" ("organization_id", "status", "deploy_count", "id")""",
+    """CREATE INDEX "release_package"
+        ON "release" ("organization_id", "package", "id") WHERE ("package" > '')""",
+    """CREATE INDEX "release_build_code"
+        ON "release" ("organization_id", "build_code", "id") WHERE ("build_code" > '')""",
+    """CREATE INDEX "release_ref"
+        ON "release" ("organization_id", "ref", "id") WHERE ("ref" > '')""",
+    """CREATE INDEX "release_folded_owner"
+        ON "release" ("organization_id", "folded_owner", "id") WHERE ("folded_owner" > '')""",
     """CREATE TABLE "release_author" (
         "release_id" BYTEA NOT NULL,
         "email" TEXT COLLATE "C" NOT NULL,
         "author_id" BYTEA NOT NULL,
         PRIMARY KEY ("release_id", "email")
     )""",
+    """CREATE UNIQUE INDEX "releaseauthor_author_id_release_id"
+        ON "release_author" ("author_id", "release_id")""",
     """CREATE TABLE "release_commit" (
         "release_id" BYTEA NOT NULL,
         "position" BIGINT NOT NULL,
@@ -694,6 +773,8 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
         ON "release_environment" ("project_id", "environment_id", "last_finish_time", "last_deploy_id")""",
+    """CREATE UNIQUE INDEX "releaseenvironment_environment_id_release_id_project_id"
+        ON "release_environment" ("environment_id", "release_id", "project_id")""",
     """CREATE TABLE "release_file" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -723,26 +804,46 @@ POSTGRESQL = [
         "previous_key" TEXT COLLATE "C",
         PRIMARY KEY ("release_id", "repository_id")
     )""",
+    """CREATE UNIQUE INDEX "releasehead_repository_id_release_id"
+        ON "release_head" ("repository_id", "release_id")""",
+    """CREATE TABLE "release_label" (
+        "release_id" BYTEA NOT NULL,
+        "key" TEXT COLLATE "C" NOT NULL,
+        "value" TEXT COLLATE "C" NOT NULL,
+        "organization_id" BYTEA NOT NULL,
+        PRIMARY KEY ("release_id", "key")
+    )""",
+    """CREATE UNIQUE INDEX "releaselabel_organization_id_key_value_release_id"
+        ON "release_label" ("organization_id", "key", "value", "release_id")""",
     """CREATE TABLE "release_project" (
         "project_id" BYTEA NOT NULL,
         "release_id" BYTEA NOT NULL,
         "organization_id" BYTEA NOT NULL,
         "status" BIGINT NOT NULL,
-        "create_time" BIGINT NOT NULL,
         "sort_time" BIGINT NOT NULL,
-        "package" TEXT COLLATE "C",
-        "build_number" BIGINT,
         "version_key" BYTEA NOT NULL,
+        "build_key" BIGINT NOT NULL,
+        "version" TEXT COLLATE "C" NOT NULL,
         "commit_count" BIGINT NOT NULL,
         "deploy_count" BIGINT NOT NULL,
         PRIMARY KEY ("project_id", "release_id")
     )""",
     """CREATE UNIQUE INDEX "releaseproject_release_id_project_id"
         ON "release_project" ("release_id", "project_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_status_create_time_release_id"
-        ON "release_project" ("project_id", "status", "create_time", "release_id")""",
-    """CREATE UNIQUE INDEX "releaseproject_project_id_sort_time_release_id"
-        ON "release_project" ("project_id", "sort_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_release_id"
+        ON "release_project" ("project_id", "status", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_sort_time_release_id"
+        ON "release_project" ("project_id", "status", "sort_time", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_version_key_release_id"
+        ON "release_project" ("project_id", "status", "version_key", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_build_key_release_id"
+        ON "release_project" ("project_id", "status", "build_key", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_version_release_id"
+        ON "release_project" ("project_id", "status", "version", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_commit_count_release_id"
+        ON "release_project" ("project_id", "status", "commit_count", "release_id")""",
+    """CREATE UNIQUE INDEX "releaseproject_project_id_status_deploy_count_release_id"
+        ON "release_project" ("project_id", "status", "deploy_count", "release_id")""",
     """CREATE INDEX "release_project_with_commits"
         ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
     """CREATE TABLE "release_reference" (
@@ -750,12 +851,13 @@ POSTGRESQL = [
         "reference" TEXT COLLATE "C" NOT NULL,
         "commit_id" BYTEA NOT NULL,
         "organization_id" BYTEA NOT NULL,
+        "folded_reference" TEXT COLLATE "C" NOT NULL,
         PRIMARY KEY ("release_id", "reference", "commit_id")
     )""",
     """CREATE INDEX "releasereference_commit_id_release_id_reference"
         ON "release_reference" ("commit_id", "release_id", "reference")""",
-    """CREATE INDEX "releasereference_organization_id_reference_release_id"
-        ON "release_reference" ("organization_id", "reference", "release_id")""",
+    """CREATE INDEX "releasereference_organization_id_folded_reference_release_id"
+        ON "release_reference" ("organization_id", "folded_reference", "release_id")""",
     """CREATE TABLE "repository" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,

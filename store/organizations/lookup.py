@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from store.access.access import Access
-from store.access.projects import accessible_projects
+from store.access.projects import (
+    ProjectRow,
+    ProjectSlugText,
+    QualifiedSlug,
+    accessible_projects,
+    projects_named,
+)
 from store.database import Query, Reader, hole
 from store.errors import OrganizationNotFound, ProjectNotFound
 from store.organizations.models import Organization, OrganizationSlug, Project, ProjectSlug
@@ -66,6 +72,17 @@ def organization_of(reader: Reader, organization_id: bytes) -> OrganizationRow:
     found = reader.row(_ORGANIZATION_BY_ID, id=organization_id)
     if found is None:
         raise LookupError(f"no organization {organization_id.hex()}")
+    return found
+
+
+def find_named_project(
+    reader: Reader, access: Access, organization: OrganizationRow, name: ProjectSlugText
+) -> ProjectRow:
+    """The project that is named so in a call about something else. Raises `ProjectNotFound` as `find_project` does."""
+    found = projects_named(reader, organization.id, [name]).get(name)
+    if found is None or not accessible_projects(access, organization).allows(found.id):
+        asked = name if isinstance(name, QualifiedSlug) else QualifiedSlug(organization.slug, name)
+        raise ProjectNotFound(asked.organization, asked.slug)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from store.access import Access
-from store.activity.record import record_activities
+from store.activity.record import Happening, record_activities, record_happenings
 from store.database import Transaction
 from store.releases.rows import ReleaseRow
 
@@ -32,4 +32,17 @@ def record_of_release(
         subject=release.version,
         data={"version": release.version, **told},
         happen_time=tx.now if happen_time is None else happen_time,
+    )
+
+
+def record_of_releases(tx: Transaction, access: Access, releases: Sequence[ReleaseRow], kind: str) -> None:
+    """Record the activity in each project of each of the releases, as happening now."""
+    record_happenings(
+        tx,
+        access,
+        [
+            Happening(release.organization_id, project_id, kind, release.version, {"version": release.version}, tx.now)
+            for release in releases
+            for project_id in release.project_ids
+        ],
     )

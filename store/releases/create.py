@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from operator import attrgetter
 from typing import Final
@@ -16,7 +16,7 @@ from store.commits.prepare import PreparedCommits, fallback_repository, prepare_
 from store.commits.refs import PreparedRef, RefDraft, prepare_refs, put_refs
 from store.commits.repositories import lock_known_repositories
 from store.commits.set import put_commits
-from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for, new_id
+from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for, id_at
 from store.database.terms import M
 from store.errors import DatabaseBusy, InvalidField, ProjectForbidden
 from store.organizations.lookup import find_organization
@@ -24,11 +24,14 @@ from store.organizations.rows import OrganizationRow
 from store.releases.activities import record_of_release
 from store.releases.delete import delete_leftover
 from store.releases.details import NOTHING, ReleaseDetails, release_details
+from store.releases.in_projects import never_deployed
+from store.releases.labels import check_labels, put_labels
 from store.releases.lookup import FIND_RELEASE, attached_projects, by_slug, current_release, forbidden_projects
 from store.releases.models import Release, ReleaseProject
-from store.releases.rows import MAX_PROJECTS, ReleaseRow, ReleaseStatus
+from store.releases.rows import MAX_PROJECTS, ReleaseRow, ReleaseStatus, sort_time_of
 from store.releases.status import record_status, set_status
 from store.releases.version import Version, check_version, parse_version
+from store.text import folded, folded_key
 
 USER_AGENT_CHARACTERS: Final = 256
 """How much of a user agent is kept; the rest is dropped."""
@@ -59,6 +62,7 @@ class ReleaseDraft:
     user_agent: str = ""
     commits: tuple[CommitDraft, ...] = ()
     refs: tuple[RefDraft, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +80,22 @@ _INSERT_RELEASE = Statement(
                 Release.id,
                 Release.organization_id,
                 Release.version,
+                Release.folded_version,
                 Release.status,
                 Release.ref,
                 Release.url,
                 Release.owner,
+                Release.folded_owner,
                 Release.user_agent,
                 Release.release_time,
                 Release.create_time,
-                Release.package,
-                Release.major,
-                Release.minor,
-                Release.patch,
-                Release.fourth,
-                Release.prerelease,
-                Release.build_code,
-                Release.build_number,
+                Release.sort_time,
                 Release.version_key,
+                Release.build_key,
+                Release.package,
+                Release.build_code,
                 Release.project_count,
+                Release.label_count,
             ),
             Release.update_time: hole(Release.create_time),
             Release.delete_time: None,
@@ -115,11 +118,10 @@ _ATTACH_PROJECT = Statement(
             ReleaseProject.release_id,
             ReleaseProject.organization_id,
             ReleaseProject.status,
-            ReleaseProject.create_time,
             ReleaseProject.sort_time,
-            ReleaseProject.package,
-            ReleaseProject.build_number,
             ReleaseProject.version_key,
+            ReleaseProject.build_key,
+            ReleaseProject.version,
             ReleaseProject.commit_count,
             ReleaseProject.deploy_count,
         )
@@ -145,18 +147,20 @@ def create_release(
     """Create the release with its projects, commits and refs, or attach projects to the one of that version; all or
     nothing.
 
-    An existing release keeps its ref, url, owner, release_time and user agent; its status changes when one is given,
-    its commits are replaced when some are given, and then heads are moved as refs say. A new release needs a project;
-    an existing one may be sent without. With commits or refs it waits as `set_commits` does for others that set some,
-    `wait_seconds` long and at most 10 s.
+    An existing release keeps its ref, url, owner, release_time, labels and user agent; its status changes when one is
+    given, its commits are replaced when some are given, and then heads are moved as refs say. A new release needs a
+    project; an existing one may be sent without. With commits or refs it waits as `set_commits` does for others that
+    set some, `wait_seconds` long and at most 10 s.
 
     Raises `OrganizationNotFound`; `ProjectForbidden` for projects that the caller is no member of, and for an existing
     release with projects that it may not access; `InvalidVersion`; `InvalidField` for a new release without a project,
-    for more than 100 projects and for a ref that is none; `RepositoryUnknown` for refs of repositories that are not
-    there; `CommitsBusy` when others set commits of the release, or of its repositories, for as long as it may wait.
+    for more than 100 projects, for a ref that is none and for labels that are none; `RepositoryUnknown` for refs of
+    repositories that are not there; `CommitsBusy` when others set commits of the release, or of its repositories, for
+    as long as it may wait.
     """
     check_version(draft.version)
     version = parse_version(draft.version)
+    check_labels(draft.labels, field="release.labels")
     refs = prepare_refs(draft.refs)
     if not draft.commits and not refs:
         return db.write(lambda tx: _create(tx, access, organization_slug, draft, version, None, ()), terms)
@@ -193,7 +197,10 @@ def _create(
     release, outcome = _created_or_extended(tx, access, organization, draft, version, wanted)
     if prepared is None and not refs:
         fresh = outcome is CreateOutcome.CREATED
-        return CreatedRelease(ReleaseDetails(release, NOTHING) if fresh else release_details(tx, release), outcome)
+        if not fresh:
+            return CreatedRelease(release_details(tx, release), outcome)
+        faring = never_deployed(release.projects)
+        return CreatedRelease(ReleaseDetails(release, NOTHING, labels=draft.labels, in_projects=faring), outcome)
     if prepared is not None:
         if refs:  # all that are there, in one order: others that lock them keep to it
             lock_known_repositories(tx, release.organization_id, _repositories(prepared, refs))
@@ -221,6 +228,7 @@ def _created_or_extended(
         # Inserting comes first: whoever comes second waits here for the first one's commit, then finds its row.
         created = _insert(tx, organization, draft, version, wanted) if wanted else None
         if created is not None:
+            put_labels(tx, organization.id, {created.id: ({}, draft.labels)})
             _attach(tx, access, created, version, created.projects)
             return created, CreateOutcome.CREATED
         columns = tx.lock(FIND_RELEASE, organization_id=organization.id, version=draft.version)
@@ -244,7 +252,7 @@ def _insert(
     release = ReleaseRow(
         organization_slug=organization.slug,
         projects=by_slug(projects),
-        id=new_id(),
+        id=id_at(tx.now),
         organization_id=organization.id,
         version=draft.version,
         status=draft.status or ReleaseStatus.OPEN,
@@ -260,6 +268,7 @@ def _insert(
         author_count=0,
         head_count=0,
         file_count=0,
+        label_count=len(draft.labels),
         last_commit_id=None,
         deploy_count=0,
         last_deploy_id=None,
@@ -269,23 +278,22 @@ def _insert(
         id=release.id,
         organization_id=release.organization_id,
         version=release.version,
+        folded_version=folded(release.version),
         status=release.status,
         ref=release.ref,
         url=release.url,
         owner=release.owner,
+        folded_owner=folded_key(release.owner),
         user_agent=release.user_agent,
         release_time=release.release_time,
         create_time=release.create_time,
-        package=version.package,
-        major=version.major,
-        minor=version.minor,
-        patch=version.patch,
-        fourth=version.revision,
-        prerelease=version.prerelease,
-        build_code=version.build_code,
-        build_number=version.build_number,
+        sort_time=sort_time_of(release),
         version_key=version.sort_key,
+        build_key=version.build_key,
+        package=version.package,
+        build_code=version.build_code,
         project_count=len(projects),
+        label_count=release.label_count,
     )
     return release if inserted else None
 
@@ -324,7 +332,7 @@ def _extend(
         revision=extended.revision,
     )
     if status != release.status:
-        set_status(tx, release.id, status)
+        set_status(tx, (release.id,), status)
     _attach(tx, access, extended, version, added)
     if status != release.status:
         record_status(tx, access, extended)
@@ -338,8 +346,7 @@ def _attach(
     added = sorted(projects, key=attrgetter("id"))
     keep_projects(tx, added)
     ids = [project.id for project in added]
-    version_key = version.sort_key
-    sort_time = release.create_time if release.release_time is None else release.release_time
+    sort_time, version_key, build_key = sort_time_of(release), version.sort_key, version.build_key
     tx.run_many(
         _ATTACH_PROJECT,
         [
@@ -348,11 +355,10 @@ def _attach(
                 "release_id": release.id,
                 "organization_id": release.organization_id,
                 "status": release.status,
-                "create_time": release.create_time,
                 "sort_time": sort_time,
-                "package": version.package,
-                "build_number": version.build_number,
                 "version_key": version_key,
+                "build_key": build_key,
+                "version": release.version,
                 "commit_count": release.commit_count,
                 "deploy_count": release.deploy_count,
             }

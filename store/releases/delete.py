@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
+
 from store.access import Access
 from store.crashpoints import crashpoint
-from store.database import PLAIN, Database, Query, Statement, Terms, Transaction, hole, holes_for
+from store.database import PLAIN, Database, Query, Statement, Terms, Transaction, hole, holes_for, query_shape
+from store.database.batches import batches, filled, holes
 from store.database.terms import M
 from store.errors import EtagMismatch
-from store.releases.activities import record_of_release
+from store.releases.activities import record_of_release, record_of_releases
 from store.releases.lookup import writable_release
 from store.releases.models import DrainingRelease, Release, ReleaseProject
 from store.releases.rows import ReleaseRow, ReleaseStatus
@@ -26,10 +30,6 @@ _MARK = Statement(
 )
 _MARK_LOCKED = Statement(Release.update(_MARKED).where(Release.id == hole(Release.id), Release.delete_time.is_null()))
 
-_DETACH_PROJECTS = Statement(
-    ReleaseProject.delete().where(ReleaseProject.release_id == hole(ReleaseProject.release_id))
-)
-
 _ANY_PROJECT = Query(
     ReleaseProject.select(ReleaseProject.project_id)
     .where(ReleaseProject.release_id == hole(ReleaseProject.release_id))
@@ -42,8 +42,20 @@ _QUEUE = Statement(DrainingRelease.insert(holes_for(DrainingRelease.release_id, 
 def mark_deleted(tx: Transaction, release_id: bytes, version: str) -> None:
     """Delete a release that this transaction has locked, for whoever deletes what it is in. Nothing is recorded."""
     tx.run(_MARK_LOCKED, id=release_id, version=_freed(release_id, version), delete_time=tx.now)
-    tx.run(_DETACH_PROJECTS, release_id=release_id)
-    tx.run(_QUEUE, release_id=release_id, delete_time=tx.now)
+    _forget(tx, [release_id])
+
+
+def delete_releases(tx: Transaction, access: Access, releases: Sequence[ReleaseRow]) -> None:
+    """Delete releases that this transaction has locked, all of whose projects are the caller's, and record it."""
+    tx.run_many(
+        _MARK_LOCKED,
+        [
+            {"id": release.id, "version": _freed(release.id, release.version), "delete_time": tx.now}
+            for release in sorted(releases, key=attrgetter("id"))
+        ],
+    )
+    _forget(tx, sorted(release.id for release in releases))
+    record_of_releases(tx, access, releases, "release_deleted")
 
 
 def delete_leftover(tx: Transaction, release: ReleaseRow) -> bool:
@@ -88,9 +100,21 @@ def _delete(tx: Transaction, access: Access, organization_slug: str, version: st
     )
     if not marked:
         raise EtagMismatch(release.etag)
-    tx.run(_DETACH_PROJECTS, release_id=release.id)
-    tx.run(_QUEUE, release_id=release.id, delete_time=tx.now)
+    _forget(tx, [release.id])
     record_of_release(tx, access, release, "release_deleted")
+
+
+def _forget(tx: Transaction, release_ids: Sequence[bytes]) -> None:
+    """Take the releases from their projects, and leave what else is theirs to the drain."""
+    for batch in batches(release_ids):
+        tx.run(_detach_projects(len(batch)), **filled(batch))
+    tx.run_many(_QUEUE, [{"release_id": release_id, "delete_time": tx.now} for release_id in release_ids])
+
+
+@query_shape
+def _detach_projects(count: int) -> Statement:
+    of_releases = ReleaseProject.release_id.in_(holes(ReleaseProject.release_id, count))
+    return Statement(ReleaseProject.delete().where(of_releases))
 
 
 def _freed(release_id: bytes, version: str) -> str:

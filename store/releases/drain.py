@@ -13,7 +13,7 @@ from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
 from store.deploys.models import Deploy, DeployProject, ReleaseEnvironment
 from store.files.models import ReleaseFile
-from store.releases.models import DrainingRelease, Release
+from store.releases.models import DrainingRelease, Release, ReleaseLabel
 
 MOST_ROWS: Final = 5000
 """The most rows that one write removes: other writers wait no longer than that takes."""
@@ -51,6 +51,7 @@ _ROWS: Final = (
     _some_of(ReleaseReference, ReleaseReference.reference, ReleaseReference.commit_id),
     _some_of(ReleaseHead, ReleaseHead.repository_id),
     _some_of(ReleaseAuthor, ReleaseAuthor.email),
+    _some_of(ReleaseLabel, ReleaseLabel.key),
     _some_of(ReleaseEnvironment, ReleaseEnvironment.environment_id),
     _some_of(DeployProject, DeployProject.deploy_id),
     _some_of(Deploy, Deploy.id),

@@ -20,7 +20,7 @@ from store.organizations.lookup import find_organization
 from store.organizations.models import Project, Repository
 from store.organizations.rows import OrganizationRow
 from store.paging import PAGE_BYTES, Page, PageRequest, fitting, page_of
-from store.releases.details import ReleaseDetails, wire_bytes_of
+from store.releases.details import ReleaseDetails, basic_details_of, wire_bytes_of
 from store.releases.lookup import with_projects
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import RELEASE_COLUMNS
@@ -199,7 +199,7 @@ def _releases(
     )
     places = {row[2]: (row[0], row[1], row[2]) for row in rows}
     releases = with_projects(reader, organization, [row[2:] for row in rows])
-    details = [ReleaseDetails(release, None) for release in releases]
+    details = basic_details_of(reader, releases)
     few = details[: fitting(page, map(wire_bytes_of, details), most=PAGE_BYTES).limit]
     running = running_deploys(reader, [item.release.id for item in few], allowed, most=SHOWN_RUNNING)
     found = [ReleaseWithCommit(item, running[item.release.id]) for item in few]

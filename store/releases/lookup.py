@@ -70,6 +70,13 @@ def readable_release(reader: Reader | Database, access: Access, organization_slu
 
     Raises `OrganizationNotFound`, `ReleaseNotFound`.
     """
+    return release_within(reader, access, organization_slug, version)[1]
+
+
+def release_within(
+    reader: Reader | Database, access: Access, organization_slug: str, version: str
+) -> tuple[OrganizationRow, ReleaseRow]:
+    """The same, behind its organization."""
     asked = {"slug": organization_slug, "version": version}
     if access.organization_id is None:
         rows = reader.rows(_READ_RELEASE, **asked)
@@ -82,7 +89,7 @@ def readable_release(reader: Reader | Database, access: Access, organization_slu
     if columns[0] is not None:
         projects = by_slug(ProjectRow(*row[_PROJECT:]) for row in rows if row[_PROJECT] is not None)
         if accessible_projects(access, organization).allows_any(project.id for project in projects):
-            return ReleaseRow(organization.slug, projects, *columns)
+            return organization, ReleaseRow(organization.slug, projects, *columns)
     raise ReleaseNotFound(organization.slug, version)
 
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from store.access import Access
-from store.access.projects import EVERY_PROJECT, ProjectSet, accessible_projects, member_projects
+from store.access.projects import accessible_projects
 from store.database import Database, Query, Reader, hole
 from store.deploys.current import ran_before
 from store.deploys.environments import environment_ids
-from store.organizations.lookup import find_organization
-from store.releases.details import NOTHING, ReleaseDetails, has_contents, release_details
-from store.releases.lookup import readable_release, release_by_id
+from store.releases.details import NOTHING, ReleaseDetails, basic_details_of, has_contents, release_details
+from store.releases.in_projects import never_deployed
+from store.releases.lookup import release_by_id, release_within
 from store.releases.models import ReleaseProject
-from store.releases.rows import ReleaseRow
+from store.releases.rows import ReleaseRow, sort_time_of
 
 _NEWEST_BEFORE: Final = Query(
     ReleaseProject.select(ReleaseProject.sort_time, ReleaseProject.release_id)
@@ -36,15 +36,18 @@ def get_release(
     Raises `OrganizationNotFound`, `ReleaseNotFound` (also when none of its projects is the caller's).
     """
     # A single statement needs no transaction, and many releases hold nothing; what others hold is read with them anew.
-    release = readable_release(db, access, organization_slug, version)
-    if not contents:
+    organization, release = release_within(db, access, organization_slug, version)
+    if not contents and not release.label_count:
         return ReleaseDetails(release, None)
     if not has_contents(release):
-        return ReleaseDetails(release, NOTHING)
+        faring = never_deployed(release.projects, accessible_projects(access, organization))
+        return ReleaseDetails(release, NOTHING, in_projects=faring)
 
     def read(reader: Reader) -> ReleaseDetails:
-        release = readable_release(reader, access, organization_slug, version)
-        return release_details(reader, release, _shown_deploys(reader, access, release))
+        organization, release = release_within(reader, access, organization_slug, version)
+        if not contents:
+            return basic_details_of(reader, (release,))[0]
+        return release_details(reader, release, accessible_projects(access, organization))
 
     return db.read(read)
 
@@ -65,8 +68,7 @@ def get_previous_release(
     """
 
     def read(reader: Reader) -> ReleaseDetails | None:
-        release = readable_release(reader, access, organization_slug, version)
-        organization = find_organization(reader, access, release.organization_slug)
+        organization, release = release_within(reader, access, organization_slug, version)
         allowed = accessible_projects(access, organization)
         project_ids = [project_id for project_id in release.project_ids if allowed.allows(project_id)]
         if environment is None:
@@ -83,15 +85,8 @@ def get_previous_release(
     return db.read(read)
 
 
-def _shown_deploys(reader: Reader, access: Access, release: ReleaseRow) -> ProjectSet:
-    """The projects of which a deploy is shown to the caller; looked up only where that can make a difference."""
-    if release.last_deploy_id is None or member_projects(access).everything:
-        return EVERY_PROJECT
-    return accessible_projects(access, find_organization(reader, access, release.organization_slug))
-
-
 def _came_before(reader: Reader, release: ReleaseRow, project_ids: Sequence[bytes]) -> bytes | None:
-    sort_time = release.create_time if release.release_time is None else release.release_time
+    sort_time = sort_time_of(release)
     found: list[tuple[Any, ...]] = []
     for project_id in project_ids:
         found += reader.rows(_NEWEST_BEFORE, project_id=project_id, sort_time=sort_time)

@@ -39,6 +39,7 @@ RELEASE_COLUMNS: Final = (
     Release.author_count,
     Release.head_count,
     Release.file_count,
+    Release.label_count,
     Release.last_commit_id,
     Release.deploy_count,
     Release.last_deploy_id,
@@ -68,6 +69,7 @@ class ReleaseRow:
     author_count: int
     head_count: int
     file_count: int
+    label_count: int
     last_commit_id: bytes | None
     deploy_count: int
     last_deploy_id: bytes | None
@@ -85,3 +87,8 @@ class ReleaseRow:
     def project_ids(self) -> tuple[bytes, ...]:
         """The ids of its projects."""
         return tuple(project.id for project in self.projects)
+
+
+def sort_time_of(release: ReleaseRow) -> int:
+    """When the release came: when it was released or, if it never was, when it was created."""
+    return release.create_time if release.release_time is None else release.release_time

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from store.access import Access
 from store.database import PLAIN, Database, Statement, Terms, Transaction, hole, holes_for
@@ -10,17 +11,19 @@ from store.database.terms import M
 from store.errors import EtagMismatch
 from store.releases.activities import record_of_release
 from store.releases.details import ReleaseDetails, release_details
+from store.releases.labels import check_labels, labels_of_releases, put_labels
 from store.releases.lookup import writable_release
 from store.releases.models import Release, ReleaseProject
-from store.releases.rows import ReleaseRow, ReleaseStatus
+from store.releases.rows import ReleaseRow, ReleaseStatus, sort_time_of
 from store.releases.status import record_status
+from store.text import folded_key
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseChanges:
-    """What to change: only the fields that `fields` names, out of status, ref, url, owner, release_time.
+    """What to change: only the fields that `fields` names, out of status, ref, url, owner, release_time, labels.
 
-    A named field that is empty ("" or None) is cleared; the status is then OPEN.
+    A named field that is empty ("" or None) is cleared; the status is then OPEN. labels are all that there will be.
     """
 
     fields: frozenset[str]
@@ -29,13 +32,22 @@ class ReleaseChanges:
     url: str = ""
     owner: str = ""
     release_time: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 _UPDATE = Statement(
     Release.update(
         {
             **holes_for(
-                Release.status, Release.ref, Release.url, Release.owner, Release.release_time, Release.update_time
+                Release.status,
+                Release.ref,
+                Release.url,
+                Release.owner,
+                Release.folded_owner,
+                Release.release_time,
+                Release.sort_time,
+                Release.update_time,
+                Release.label_count,
             ),
             Release.revision: Release.revision + 1,
         }
@@ -62,8 +74,10 @@ def update_release(
     """Change the named fields; the release as it then is. Changes that change nothing leave its etag alone.
 
     Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
-    `EtagMismatch` when an etag is given and the release has another.
+    `EtagMismatch` when an etag is given and the release has another; `InvalidField` for labels that are none.
     """
+    if "labels" in changes.fields:
+        check_labels(changes.labels, field="release.labels")
     return db.write(lambda tx: _update(tx, access, organization_slug, version, changes, etag), terms)
 
 
@@ -72,12 +86,14 @@ def _update(
 ) -> ReleaseDetails:
     release = writable_release(tx, access, organization_slug, version)
     check_etag(release, etag)
-    changed = {field: getattr(changes, field) for field in changes.fields}
-    new = replace(release, **changed)
-    if new == release:
+    new = replace(release, **{name: getattr(changes, name) for name in changes.fields if name != "labels"})
+    labels = labels_of_releases(tx, (release,)).get(release.id, {})
+    new_labels = changes.labels if "labels" in changes.fields else labels
+    if new == release and new_labels == labels:
         return release_details(tx, release)
-    new = replace(new, update_time=tx.now, revision=release.revision + 1)
+    new = replace(new, label_count=len(new_labels), update_time=tx.now, revision=release.revision + 1)
     _write(tx, release, new)
+    put_labels(tx, release.organization_id, {release.id: (labels, new_labels)})
     if new.status != release.status:
         record_status(tx, access, new)
     if release.release_time is None and new.release_time is not None:
@@ -94,14 +110,16 @@ def _write(tx: Transaction, release: ReleaseRow, new: ReleaseRow) -> None:
         ref=new.ref,
         url=new.url,
         owner=new.owner,
+        folded_owner=folded_key(new.owner),
         release_time=new.release_time,
+        sort_time=sort_time_of(new),
         update_time=new.update_time,
+        label_count=new.label_count,
     )
     if not updated:
         raise EtagMismatch(release.etag)
     if (new.status, new.release_time) != (release.status, release.release_time):
-        sort_time = new.create_time if new.release_time is None else new.release_time
-        tx.run(_UPDATE_PROJECTS, release_id=release.id, status=new.status, sort_time=sort_time)
+        tx.run(_UPDATE_PROJECTS, release_id=release.id, status=new.status, sort_time=sort_time_of(new))
 
 
 def check_etag(release: ReleaseRow, etag: str) -> None:

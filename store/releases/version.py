@@ -19,6 +19,7 @@ __all__ = [
     "FIRST_SEMVER_KEY",
     "MAX_NUMBER",
     "MAX_VERSION_LENGTH",
+    "NO_BUILD_KEY",
     "NO_SEMVER_KEY",
     "InvalidVersion",
     "Version",
@@ -39,6 +40,9 @@ NO_SEMVER_KEY: Final = b"\x00"
 FIRST_SEMVER_KEY: Final = b"\x01"
 """Every semantic version has `sort_key >= FIRST_SEMVER_KEY` and every other release a smaller one, so a list that
 wants the others last, in either direction, reads first one side of this bound and then the other."""
+
+NO_BUILD_KEY: Final = -1
+"""The build key of every release without a build number."""
 
 READ_VERSIONS: Final = 4096
 """What was read out of so many versions is remembered: the same few are asked for again and again."""
@@ -170,6 +174,11 @@ class Version:
         # Nothing follows the build number, so that a key without one is a beginning of those with one, and below them.
         build = b"" if self.build_number is None else _BUILD_NUMBER.pack(self.build_number)
         return numbers + (_prerelease_key(self.prerelease) if self.prerelease else _FINAL) + build
+
+    @property
+    def build_key(self) -> int:
+        """The build number as lists are sorted by it: `NO_BUILD_KEY` without one, which is below all."""
+        return NO_BUILD_KEY if self.build_number is None else self.build_number
 
 
 def check_version(text: str) -> None:

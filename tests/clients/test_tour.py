@@ -110,8 +110,14 @@ def test_every_line_of_the_tour_does_what_it_says(clone: Path, home: Path, serve
     assert "app.tar.gz" in said("files list")
     assert not (clone / "copy.tar.gz").exists(), "compared and removed"
     assert "app@1.0.0" in said("release previous")
-    assert "app@1.0.0" in said("release list")
-    assert "app@1.1.0" in said("release list")
+    assert [version for version in ("app@1.0.0", "app@1.1.0") if version not in printed["relctl release list"]] == []
+    assert "app@1.1.0" in said("!has:deployed")
+    assert "app@1.0.0" not in said("!has:deployed")
+    assert said("release bulk label") == "2 releases labelled\n"
+    assert "app@1.0.0" in said("label.team:web")
+    assert "app@1.1.0" not in said("label.team:web"), "neither deployed nor finalized"
+    assert said("release suggest") == "web\n"
+    assert ["next", "app@1.1.0"] in [line.split() for line in said("release get app@1.0.0").splitlines()]
     assert "releaseregistry.v1.ReleaseService" in said("grpcurl -plaintext 127.0.0.1:50051 list")
     assert "CREATED" in said("ReleaseService/CreateRelease")
     assert "4f1c2d" in said("ReleaseService/ListCommits")

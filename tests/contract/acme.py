@@ -10,8 +10,12 @@ from store.access import Access
 from store.activity.models import Activity
 from store.database import Database
 from store.organizations.rows import ProjectDetails
+from store.paging import PageRequest
 from store.releases.create import CreatedRelease, ReleaseDraft, create_release
+from store.releases.details import ReleaseDetails
 from store.releases.models import ReleaseProject
+from store.search.filters import ReleaseFilter
+from store.search.list import list_releases
 from tests.contract.callers import member_of, member_of_all, new_organization, new_project
 
 
@@ -43,6 +47,16 @@ class Acme:
         draft = ReleaseDraft(version, projects=projects, **fields)
         created: CreatedRelease = create_release(self.db, access or self.everybody, self.slug, draft)
         return created
+
+    def listed(
+        self, access: Access | None = None, *, contents: bool = False, **wanted: Any
+    ) -> tuple[ReleaseDetails, ...]:
+        """The first hundred releases of a list, for a caller who may see everything unless `access` says who."""
+        caller = access or self.everybody
+        listed = list_releases(
+            self.db, caller, self.slug, ReleaseFilter(**wanted), page=PageRequest(100), contents=contents
+        )
+        return listed.page.items
 
     def activities(self, project: str | None = None) -> list[tuple[str, str, int]]:
         """(kind, subject, happen_time) of what was recorded, in that order, for one project or for all."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier, Event
 from typing import TypeVar
+
+import peewee
 
 from store.access import Access
 from store.access.scopes import SCOPES
@@ -19,6 +21,9 @@ from store.paging import Page, PageRequest
 from tests.postgres_server import pauses
 
 T = TypeVar("T")
+
+WAIT = 30.0
+"""Seconds that nobody takes who is not lost."""
 
 OPERATOR = Access(token_id=new_id(), organization_id=None, scopes=SCOPES, all_projects=True, project_ids=frozenset())
 
@@ -85,6 +90,29 @@ def held_at(db: Database, start: str) -> Iterator[Event]:
             yield held
     finally:
         go_on.set()
+
+
+@contextmanager
+def half_done(db: Database, statement: str, work: Callable[[], T]) -> Iterator[Future[T]]:
+    """Inside the block `work` has executed a statement that begins so, and goes no further."""
+    with ThreadPoolExecutor(1) as threads, held_at(db, statement) as held:
+        done = threads.submit(work)
+        assert held.wait(WAIT)
+        yield done
+
+
+def second(db: Database, threads: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
+    """`work`, which has come as far as it can while another transaction is open."""
+    done = threads.submit(work)
+    if db.engine == "postgresql":  # on SQLite it waits for its turn to write
+        query = peewee.Select([peewee.Table("pg_stat_activity")], [peewee.fn.COUNT(peewee.SQL("*"))]).where(
+            peewee.SQL("wait_event_type = 'Lock'")
+        )
+        for _ in range(3000):
+            if done.done() or db.read(lambda reader: reader.fetch(query.tuples()))[0][0]:
+                break
+            Event().wait(0.01)
+    return done
 
 
 def errors_in(outcomes: Sequence[object]) -> list[Exception]:

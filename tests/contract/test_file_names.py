@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.files.names import (
-    MAX_FOLDED_BYTES,
     FileNameIssue,
-    folded,
     name_issues,
     name_problem,
 )
+from store.text import MAX_FOLDED_BYTES, folded_key
 
 PATH, RESERVED, TRAILING, CHARACTER, LENGTH = list(FileNameIssue)[:5]
 
@@ -153,23 +152,23 @@ def test_the_longest_names_are_taken(name: str) -> None:
     ],
 )
 def test_other_spellings_are_alike(one: str, other: str) -> None:
-    assert folded(one) == folded(other)
+    assert folded_key(one) == folded_key(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("a", "b"), ("e", "é"), ("a b", "ab"), ("a/b", "a-b"), ("ı", "i")])
 def test_other_names_are_not_alike(one: str, other: str) -> None:
-    assert folded(one) != folded(other)
+    assert folded_key(one) != folded_key(other)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=400))
 def test_folding_is_short_and_settles(name: str) -> None:
-    once = folded(name)
+    once = folded_key(name)
 
     assert len(once.encode()) <= MAX_FOLDED_BYTES
     if len(once.encode()) < MAX_FOLDED_BYTES - 4:
-        assert folded(once) == once
-        assert folded(name.upper()) == folded(name.upper().lower())
+        assert folded_key(once) == once
+        assert folded_key(name.upper()) == folded_key(name.upper().lower())
 
 
 def test_a_name_that_unfolds_to_much_more_is_cut() -> None:
-    assert len(folded("\ufdfa" * 341).encode()) in range(MAX_FOLDED_BYTES - 3, MAX_FOLDED_BYTES + 1)
+    assert len(folded_key("\ufdfa" * 341).encode()) in range(MAX_FOLDED_BYTES - 3, MAX_FOLDED_BYTES + 1)

@@ -15,10 +15,11 @@ from store.errors import FileExists, FileNotFound, InvalidField, ReleaseNotFound
 from store.files.change import FileChanges, delete_file, update_file
 from store.files.lookup import get_file
 from store.files.models import ReleaseFile
-from store.files.names import FileNameIssue, folded
+from store.files.names import FileNameIssue
 from store.files.rows import FileRow
 from store.releases.delete import delete_release
 from store.releases.drain import drain_deleted_releases
+from store.text import folded_key
 from tests.clocks import ManualClock
 from tests.contract.shelf import Shelf, content_of
 
@@ -69,7 +70,7 @@ def test_a_file_is_renamed_and_stays_itself(shelf: Shelf) -> None:
     assert renamed == replace(file, file_name="Bpp.js") == stored(shelf, file)
     assert shelf.download(renamed) == content_of(MIB)
     (row,) = shelf.rows(ReleaseFile)
-    assert row.folded_name == folded("Bpp.js")
+    assert row.folded_name == folded_key("Bpp.js")
 
 
 def test_headers_are_replaced_as_a_whole_and_cleared(shelf: Shelf) -> None:

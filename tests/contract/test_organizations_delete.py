@@ -34,7 +34,6 @@ from store.organizations.organizations import (
 from store.paging import PageRequest, open_page_tokens
 from store.releases.delete import delete_release
 from store.releases.drain import drain_deleted_releases
-from store.releases.list import list_releases
 from store.releases.read import get_release
 from store.schema import MODELS
 from store.uploads.models import Upload, UploadChunk
@@ -83,7 +82,7 @@ def fill(acme: Acme) -> CreatedToken:
         for index in range(7)
     )
     for version in ("1", "2"):
-        acme.release(version, "web", "api", commits=commits)
+        acme.release(version, "web", "api", commits=commits, labels={"team": "web", "risk": "low"})
         create_deploy(acme.db, OPERATOR, acme.slug, version, DeployDraft(("staging", "production")))
     upload_id = new_id()
     acme.db.write(lambda tx: tx.execute(Upload.insert(_upload(acme, upload_id))))
@@ -140,7 +139,7 @@ def test_with_children_it_is_deleted_by_force_only(acme: Acme) -> None:
     remove(acme, force=True)
     for call in (
         lambda: get_release(acme.db, OPERATOR, "acme", "1"),
-        lambda: list_releases(acme.db, OPERATOR, "acme", page=PAGE),
+        lambda: acme.listed(OPERATOR),
         lambda: acme.release("4", "web"),
         lambda: acme.add_project("newest"),
         lambda: create_token(acme.db, OPERATOR, "acme", TokenDraft(("org:read",))),

@@ -23,7 +23,6 @@ from store.organizations.projects import ProjectChanges, get_project, list_proje
 from store.paging import PageRequest
 from store.releases.create import CreateOutcome
 from store.releases.drain import drain_deleted_releases
-from store.releases.list import list_releases
 from store.releases.models import Release, ReleaseProject
 from store.releases.read import get_release
 from tests.clocks import ManualClock
@@ -77,8 +76,7 @@ def with_files(acme: Acme, version: str, *projects: bytes) -> None:
 
 
 def versions(acme: Acme, *projects: str) -> list[str]:
-    page = list_releases(acme.db, acme.everybody, "acme", projects=projects, page=PAGE)
-    return sorted(details.release.version for details in page.items)
+    return sorted(details.release.version for details in acme.listed(projects=projects))
 
 
 def test_a_project_without_releases_is_gone_at_once(acme: Acme) -> None:

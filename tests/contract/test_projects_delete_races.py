@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
-import peewee
 import pytest
 
 from store.database import Database
@@ -17,9 +12,7 @@ from store.organizations.delete import delete_project
 from store.releases.create import CreatedRelease, CreateOutcome
 from store.releases.read import get_release
 from tests.contract.acme import Acme
-from tests.contract.callers import at_once, held_at
-
-WAIT = 30.0
+from tests.contract.callers import WAIT, at_once, half_done, second
 
 
 @pytest.fixture
@@ -31,33 +24,10 @@ def remove(acme: Acme, slug: str = "web", *, force: bool = False) -> None:
     delete_project(acme.db, acme.everybody, "acme", slug, force=force)
 
 
-@contextmanager
-def half_done(acme: Acme, statement: str, work: Callable[[], Any]) -> Iterator[Future[Any]]:
-    """Inside the block `work` has executed a statement that begins so, and goes no further."""
-    with ThreadPoolExecutor(1) as threads, held_at(acme.db, statement) as held:
-        done = threads.submit(work)
-        assert held.wait(WAIT)
-        yield done
-
-
-def second(acme: Acme, threads: ThreadPoolExecutor, work: Callable[[], Any]) -> Future[Any]:
-    """`work`, which has come as far as it can while another transaction is open."""
-    done = threads.submit(work)
-    if acme.db.engine == "postgresql":  # on SQLite it waits for its turn to write
-        query = peewee.Select([peewee.Table("pg_stat_activity")], [peewee.fn.COUNT(peewee.SQL("*"))]).where(
-            peewee.SQL("wait_event_type = 'Lock'")
-        )
-        for _ in range(3000):
-            if done.done() or acme.db.read(lambda reader: reader.fetch(query.tuples()))[0][0]:
-                break
-            threading.Event().wait(0.01)
-    return done
-
-
 def test_a_project_into_which_a_release_is_just_put_has_children(acme: Acme) -> None:
     with ThreadPoolExecutor(1) as threads:
-        with half_done(acme, 'INSERT INTO "release_project"', lambda: acme.release("app@1.0.0", "web")) as creating:
-            deleting = second(acme, threads, lambda: remove(acme))
+        with half_done(acme.db, 'INSERT INTO "release_project"', lambda: acme.release("app@1.0.0", "web")) as creating:
+            deleting = second(acme.db, threads, lambda: remove(acme))
         assert creating.result(WAIT).outcome is CreateOutcome.CREATED
         with pytest.raises(HasChildren):
             deleting.result(WAIT)
@@ -72,8 +42,8 @@ def test_nothing_is_put_into_a_project_that_is_just_deleted(acme: Acme, existing
     if existing:
         acme.release("app@1.0.0", *existing)
     with ThreadPoolExecutor(1) as threads:
-        with half_done(acme, 'DELETE FROM "project"', lambda: remove(acme, force=force)) as deleting:
-            creating = second(acme, threads, lambda: acme.release("app@1.0.0", "web", "api"))
+        with half_done(acme.db, 'DELETE FROM "project"', lambda: remove(acme, force=force)) as deleting:
+            creating = second(acme.db, threads, lambda: acme.release("app@1.0.0", "web", "api"))
         deleting.result(WAIT)
         with pytest.raises(ProjectForbidden) as refused:
             creating.result(WAIT)

@@ -8,8 +8,6 @@ from store.commits.contents import SHOWN
 from store.commits.drafts import CommitDraft
 from store.commits.models import CommitReference, ReleaseCommit, ReleaseReference
 from store.database import Database
-from store.paging import PageRequest
-from store.releases.list import list_releases
 from store.releases.read import get_release
 from tests.contract.acme import Acme
 from tests.contract.callers import at_once, errors_in
@@ -136,15 +134,13 @@ def test_the_first_hundred_references_of_a_release_are_shown_by_text(acme: Acme)
         set_to(acme, *commits, version=version)
     shown = tuple(f"A-{number:03}" for number in range(SHOWN))
     assert references(acme) == shown
-    page = list_releases(acme.db, acme.everybody, "acme", page=PageRequest(10), contents=True)
-    assert [details.contents.references for details in page.items if details.contents] == [shown, shown]
+    assert [details.contents.references for details in acme.listed(contents=True) if details.contents] == [shown, shown]
 
 
 def test_references_of_many_releases_are_each_releases_own(acme: Acme) -> None:
     set_to(acme, CommitDraft("a", "r", message="Fixes A-1"))
     set_to(acme, CommitDraft("b", "r", message="Fixes B-1"), version=LATER)
-    page = list_releases(acme.db, acme.everybody, "acme", page=PageRequest(10), contents=True)
-    shown = {details.release.version: details.contents for details in page.items}
+    shown = {details.release.version: details.contents for details in acme.listed(contents=True)}
     for version, reference in ((VERSION, "A-1"), (LATER, "B-1")):
         contents = shown[version]
         assert contents is not None

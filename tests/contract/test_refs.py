@@ -22,10 +22,8 @@ from store.organizations.repositories import (
     create_repository,
     update_repository,
 )
-from store.paging import PageRequest
 from store.releases.create import ReleaseDraft, create_release
 from store.releases.details import ReleaseDetails
-from store.releases.list import list_releases
 from store.releases.models import Release
 from store.releases.read import get_release
 from tests.contract.acme import Acme
@@ -260,9 +258,10 @@ def test_a_creation_with_a_repository_that_is_not_there_leaves_nothing(acme: Acm
 
 def test_a_list_shows_the_heads_of_releases_that_have_refs_and_no_commits(acme: Acme) -> None:
     acme.release("new", "web", refs=(RefDraft("one", "a"),))
-    page = list_releases(acme.db, acme.everybody, "acme", page=PageRequest(10), contents=True)
     shown = {
-        details.release.version: details.contents.head_commits for details in page.items if details.contents is not None
+        details.release.version: details.contents.head_commits
+        for details in acme.listed(contents=True)
+        if details.contents is not None
     }
     assert shown == {"new": (HeadCommitRow("one", "a"),), VERSION: ()}
 

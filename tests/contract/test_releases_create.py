@@ -10,7 +10,7 @@ import pytest
 
 from store.commits.drafts import CommitDraft
 from store.commits.set import set_commits
-from store.database import Database, Terms
+from store.database import Database, Terms, first_id_at
 from store.errors import (
     CommitsBusy,
     InvalidArgument,
@@ -24,6 +24,7 @@ from store.releases.create import CreatedRelease, CreateOutcome, ReleaseDraft, c
 from store.releases.models import Release
 from store.releases.read import get_release
 from store.releases.rows import ReleaseStatus
+from store.releases.version import NO_BUILD_KEY, NO_SEMVER_KEY, parse_version
 from tests.clocks import START_US, ManualClock
 from tests.contract.acme import Acme
 from tests.contract.callers import OPERATOR, held_at
@@ -57,14 +58,14 @@ def test_a_new_release_holds_what_was_sent(acme: Acme) -> None:
 
 def test_the_columns_of_the_version_are_filled(acme: Acme) -> None:
     acme.release("app@1.2.3.4-rc.1+55", "web")
-    acme.release("no version at all", "web")
+    acme.release("no Version at all", "web")
 
     rows = acme.db.read(lambda reader: reader.fetch(Release.select().order_by(Release.version)))
     semver, other = rows
-    assert (semver.package, semver.major, semver.minor, semver.patch, semver.fourth) == ("app", 1, 2, 3, 4)
-    assert (semver.prerelease, semver.build_code, semver.build_number) == ("rc.1", "55", 55)
-    assert (other.package, other.major, other.build_number) == (None, None, None)
-    assert other.version_key < semver.version_key
+    assert (semver.package, semver.build_code, semver.build_key) == ("app", "55", 55)
+    assert (other.package, other.build_code, other.build_key) == (None, None, NO_BUILD_KEY)
+    assert (semver.version_key, other.version_key) == (parse_version(semver.version).sort_key, NO_SEMVER_KEY)
+    assert (semver.folded_version, other.folded_version) == ("app@1.2.3.4-rc.1+55", "no version at all")
 
 
 def test_rows_in_projects_carry_what_lists_sort_by(acme: Acme) -> None:
@@ -73,8 +74,19 @@ def test_rows_in_projects_carry_what_lists_sort_by(acme: Acme) -> None:
     rows = acme.rows_in_projects(created.details.release.id)
     assert {row.project_id for row in rows} == {acme.projects["web"], acme.projects["api"]}
     for row in rows:
-        assert (row.status, row.create_time, row.sort_time) == (ReleaseStatus.OPEN, START_US, START_US - 1)
-        assert (row.package, row.build_number, row.commit_count) == ("app", 7, 0)
+        assert (row.status, row.sort_time, row.version) == (ReleaseStatus.OPEN, START_US - 1, "app@1.0.0+7")
+        assert (row.version_key, row.build_key) == (parse_version("app@1.0.0+7").sort_key, 7)
+        assert (row.commit_count, row.deploy_count) == (0, 0)
+
+
+def test_releases_are_told_apart_by_their_time_first(acme: Acme, clock: ManualClock) -> None:
+    clock.advance(seconds=1)
+    later = acme.release("later", "web").details.release
+    clock.jump(seconds=-1)
+    earlier = acme.release("earlier", "web").details.release
+
+    assert first_id_at(START_US) <= earlier.id < first_id_at(START_US + 1)
+    assert first_id_at(START_US + 1_000_000) <= later.id < first_id_at(START_US + 1_000_001)
 
 
 def test_a_second_create_of_the_same_version_is_unchanged(acme: Acme) -> None:

@@ -13,12 +13,10 @@ from store.commits.models import ReleaseAuthor, ReleaseCommit, ReleaseHead, Rele
 from store.database import Database, new_id
 from store.errors import EtagMismatch, ReleaseNotFound
 from store.files.models import ReleaseFile
-from store.paging import PageRequest
 from store.releases import drain
 from store.releases.create import CreateOutcome
 from store.releases.delete import delete_release
 from store.releases.drain import drain_deleted_releases
-from store.releases.list import list_releases
 from store.releases.models import DrainingRelease, Release, ReleaseProject
 from store.releases.read import get_release
 from tests.contract.acme import Acme
@@ -65,8 +63,7 @@ def test_a_deleted_release_is_gone_at_once(acme: Acme) -> None:
     with pytest.raises(ReleaseNotFound):
         delete_release(acme.db, OPERATOR, "acme", "1.0.0")
     for projects in ((), ("web",)):
-        page = list_releases(acme.db, OPERATOR, "acme", projects=projects, page=PageRequest(10))
-        assert page.items == ()
+        assert acme.listed(OPERATOR, projects=projects) == ()
 
 
 def test_the_version_is_free_at_once_and_means_another_release(acme: Acme) -> None:

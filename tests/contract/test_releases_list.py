@@ -11,8 +11,9 @@ from store.database import Database
 from store.errors import ProjectForbidden
 from store.paging import Page, PageRequest, Position
 from store.releases.details import ReleaseDetails
-from store.releases.list import list_releases
 from store.releases.rows import ReleaseStatus
+from store.search.filters import ReleaseFilter
+from store.search.list import list_releases
 from tests.clocks import ManualClock
 from tests.contract.acme import Acme
 from tests.contract.callers import OPERATOR
@@ -25,7 +26,9 @@ def acme(database: Database) -> Acme:
 
 def page_of(acme: Acme, size: int = 100, position: Position | None = None, **asked: Any) -> Page[ReleaseDetails]:
     access = asked.pop("access", OPERATOR)
-    return list_releases(acme.db, access, "acme", page=PageRequest(size, position), **asked)
+    contents = asked.pop("contents", False)
+    request = PageRequest(size, position)
+    return list_releases(acme.db, access, "acme", ReleaseFilter(**asked), page=request, contents=contents).page
 
 
 def versions(acme: Acme, **asked: Any) -> list[str]:
@@ -59,7 +62,10 @@ def test_the_newest_release_comes_first(acme: Acme, clock: ManualClock) -> None:
 def test_releases_of_one_moment_come_in_one_order(acme: Acme) -> None:
     for number in range(5):
         acme.release(str(number), "web")
-    assert versions(acme) == versions(acme, projects=("web",)) == ["4", "3", "2", "1", "0"]
+    in_one_order = versions(acme)
+    assert sorted(in_one_order) == ["0", "1", "2", "3", "4"]
+    assert in_one_order == versions(acme, projects=("web",)) == versions(acme, projects=("web", "api"))
+    assert walked(acme, 2) == (in_one_order, in_one_order)
 
 
 def test_an_organization_without_releases_has_an_empty_list(acme: Acme) -> None:
@@ -74,9 +80,11 @@ def test_a_caller_without_any_project_gets_an_empty_list(acme: Acme) -> None:
     assert (page.items, page.next, page.previous) == ((), None, None)
 
 
-def test_nothing_named_is_what_the_caller_is_a_member_of(acme: Acme) -> None:
+def test_nothing_named_is_what_the_caller_is_a_member_of(acme: Acme, clock: ManualClock) -> None:
     acme.release("web", "web")
+    clock.advance(seconds=1)
     acme.release("api", "api")
+    clock.advance(seconds=1)
     acme.release("both", "web", "api")
 
     assert versions(acme, access=acme.member_of("web")) == ["both", "web"]
@@ -84,9 +92,10 @@ def test_nothing_named_is_what_the_caller_is_a_member_of(acme: Acme) -> None:
     assert versions(acme, access=acme.everybody) == ["both", "api", "web"]
 
 
-def test_every_project_is_all_that_may_be_accessed(database: Database) -> None:
+def test_every_project_is_all_that_may_be_accessed(database: Database, clock: ManualClock) -> None:
     acme = Acme(database, "web", "api", open_membership=True)
     acme.release("web", "web")
+    clock.advance(seconds=1)
     acme.release("api", "api")
 
     member = acme.member_of("web")
@@ -101,8 +110,9 @@ def test_named_projects_that_may_not_be_accessed_are_refused(acme: Acme, project
         page_of(acme, access=acme.member_of("web"), projects=("web", project))
 
 
-def test_open_releases_are_listed_unless_others_are_asked_for(acme: Acme) -> None:
+def test_open_releases_are_listed_unless_others_are_asked_for(acme: Acme, clock: ManualClock) -> None:
     acme.release("open", "web")
+    clock.advance(seconds=1)
     acme.release("archived", "web", status=ReleaseStatus.ARCHIVED)
 
     for asked in ({}, {"projects": ("web",)}, {"projects": ("web", "api")}):
@@ -164,6 +174,7 @@ def test_a_release_created_meanwhile_moves_no_page(acme: Acme, clock: ManualCloc
         acme.release(str(number), "web")
         clock.advance(seconds=1)
     first = page_of(acme, 2, projects=("web",))
+    clock.advance(seconds=1)
     acme.release("new", "web")
     second = page_of(acme, 2, first.next, projects=("web",))
 
@@ -179,8 +190,9 @@ def test_releases_are_listed_with_all_their_projects(acme: Acme) -> None:
     assert [project.slug for project in item.release.projects] == ["api", "web"]
 
 
-def test_what_is_in_releases_is_listed_when_asked_for(acme: Acme) -> None:
+def test_what_is_in_releases_is_listed_when_asked_for(acme: Acme, clock: ManualClock) -> None:
     acme.release("1", "web", commits=(CommitDraft("a", "repo"),))
+    clock.advance(seconds=1)
     acme.release("2", "web")
 
     without, with_commits = page_of(acme, contents=True).items

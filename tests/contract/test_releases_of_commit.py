@@ -15,6 +15,7 @@ from store.organizations import delete
 from store.paging import Page, PageRequest
 from store.releases.delete import delete_release
 from store.releases.holding import ReleasesOfCommit, ReleaseWithCommit, find_releases_by_commit
+from tests.clocks import ManualClock
 from tests.contract.acme import Acme
 from tests.contract.walks import walked
 
@@ -39,9 +40,10 @@ def holds(acme: Acme, version: str, *keys: str, project: str = "web", repository
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
-def test_the_releases_come_by_version_and_others_last(acme: Acme, size: int) -> None:
+def test_the_releases_come_by_version_and_others_last(acme: Acme, clock: ManualClock, size: int) -> None:
     for version in ("nightly", "web@10.0.0", "web@9.0.0", "web@9.0.0-rc.1", "another"):
         holds(acme, version, "abcdef01")
+        clock.advance(seconds=1)
 
     def page_at(request: PageRequest) -> Page[ReleaseWithCommit]:
         return find_releases_by_commit(acme.db, acme.everybody, "acme", "abcdef01", request).page

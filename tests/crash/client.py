@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from releaseregistry.v1 import (
+    activities_pb2,
     admin_pb2,
     admin_pb2_grpc,
     files_pb2,
@@ -80,8 +81,28 @@ class Client:
         request = organizations_pb2.DeleteOrganizationRequest(name=name, force=True)
         self._stubs.organizations.DeleteOrganization(request, **self._options)
 
-    def versions(self, organization: str) -> list[str]:
-        request = releases_pb2.ListReleasesRequest(parent=organization, page_size=1000)
+    def bulk(self, organization: str, query: str, **fields: Any) -> None:
+        """Changes all that the query finds, call after call."""
+        token = ""
+        while True:
+            request = releases_pb2.BulkUpdateReleasesRequest(
+                parent=organization, query=query, page_token=token, **fields
+            )
+            token = self._stubs.releases.BulkUpdateReleases(request, **self._options).next_page_token
+            if not token:
+                return
+
+    def told_of(self, project: str, kind: activities_pb2.ActivityKind) -> list[str]:
+        """What the activities of this kind in the project happened to."""
+        request = activities_pb2.ListActivityRequest(
+            parent=project.partition("/projects/")[0], projects=[project], page_size=1000
+        )
+        answer = self._stubs.organizations.ListActivity(request, **self._options)
+        return [activity.subject for activity in answer.activities if activity.kind == kind]
+
+    def versions(self, organization: str, *statuses: releases_pb2.ReleaseStatus, query: str = "") -> list[str]:
+        """Newest first; of open releases unless statuses say otherwise."""
+        request = releases_pb2.ListReleasesRequest(parent=organization, statuses=statuses, query=query, page_size=1000)
         return [release.version for release in self._stubs.releases.ListReleases(request, **self._options).releases]
 
     def upload_avatar(self, organization: str, picture: bytes) -> str:

@@ -36,6 +36,12 @@ COUNTERS_AND_ROWS = {
     "a release's file_count is not the number of its files": """
         SELECT r.version, r.file_count FROM "release" r WHERE r.file_count <>
         (SELECT count(*) FROM release_file f WHERE f.release_id = r.id)""",
+    "a release's label_count is not the number of its labels": """
+        SELECT r.version, r.label_count FROM "release" r WHERE r.label_count <>
+        (SELECT count(*) FROM release_label l WHERE l.release_id = r.id)""",
+    "a list's copy of a release's status differs": """
+        SELECT r.version, p.status FROM release_project p JOIN "release" r ON r.id = p.release_id
+        WHERE p.status <> r.status""",
     "a release's project_count is not the number of its projects": """
         SELECT r.version, r.project_count FROM "release" r WHERE r.project_count <>
         (SELECT count(*) FROM release_project p WHERE p.release_id = r.id)""",

@@ -170,8 +170,8 @@ class PowerDrill(Drill):
             self._check_log(log_to)
             self._cut_a_start(what)
         else:
-            self.machine.cut(what, self.random)
             cut.set()
+            self.machine.cut(what, self.random)
             time.sleep(self.random.uniform(*DEAD_DISK_SECONDS))
             self.machine.off()
             self._check_log(log_to)

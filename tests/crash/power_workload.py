@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from releaseregistry.v1 import files_pb2, uploads_pb2
@@ -61,6 +62,47 @@ class Unfinished:
         return [self.content[start : start + self.cut] for start in range(0, self.file.size, self.cut)]
 
 
+class LostAnswer(grpc.RpcError):
+    """An answer that no caller got."""
+
+    def code(self) -> grpc.StatusCode:
+        """As that of a connection that broke."""
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        """What happened."""
+        return "the power was gone"
+
+    def trailing_metadata(self) -> tuple[()]:
+        """None came."""
+        return ()
+
+
+class NothingBehindTheCut(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
+    """Loses the answers that come once the power is being cut.
+
+    Where power is really cut there are none. Here the kernel takes a millisecond or two, in which it lets a sync that
+    is under way return without an error, and without effect: of 400 cuts beside a thread that only wrote and synced, 62
+    lost what had been synced so, and none what had been synced before.
+    """
+
+    def __init__(self, cut: threading.Event) -> None:
+        self._cut = cut
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        """See `grpc.UnaryUnaryClientInterceptor`."""
+        return self._in_time(continuation(client_call_details, request))
+
+    def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        """See `grpc.StreamUnaryClientInterceptor`."""
+        return self._in_time(continuation(client_call_details, request_iterator))
+
+    def _in_time(self, answer: Any) -> Any:
+        if answer.code() == grpc.StatusCode.OK and self._cut.is_set():
+            raise LostAnswer
+        return answer
+
+
 class Uploader(Worker):
     """One caller that uploads more than anything else, by both doors, and leaves some of it unfinished."""
 
@@ -72,7 +114,7 @@ class Uploader(Worker):
         """Call after call, until `stop` or until the first that fails; that must be because of the `cut`."""
         self._metadata = server.metadata
         with server.channel() as channel:
-            stubs = Stubs(channel)
+            stubs = Stubs(grpc.intercept_channel(channel, NothingBehindTheCut(cut)))
             try:
                 while not stop.is_set():
                     self._one_call(stubs)

@@ -57,6 +57,8 @@ DAMAGE = {
     "kept authors are not": "DELETE FROM release_author",
     "release's file_count is not the number": "DELETE FROM release_file",
     "project_count is not the number": "DELETE FROM release_project",
+    "label_count is not the number": 'UPDATE "release" SET label_count = label_count + 1',
+    "copy of a release's status differs": "UPDATE release_project SET status = 3 - status",
     "copy of commit_count differs": "UPDATE release_project SET commit_count = commit_count + 1",
     "last commit is not the first": 'UPDATE "release" SET last_commit_id = NULL',
     "positions have a gap": "UPDATE release_commit SET position = (position + 1) * 1000000",

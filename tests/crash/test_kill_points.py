@@ -1,5 +1,6 @@
-"""kill -9 at every named point of publish, finish, deletion and collection: what was answered is there byte for byte,
-nothing is half done, the calls that were cut are repeated, and the collector leaves what is live and nothing else."""
+"""kill -9 at every named point of publish, finish, deletion, collection and changes of many releases: what was
+answered is there byte for byte, nothing is half done, the calls that were cut are repeated, and the collector leaves
+what is live and nothing else."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.bulk_scenes import IN_BULK
 from tests.crash.dying import DyingServer
 from tests.crash.home import Home
-from tests.crash.scenes import IN_A_BUCKET, ON_A_FOLDER, Scene
+from tests.crash.scenes import IN_A_BUCKET, Scene
+from tests.crash.scenes import ON_A_FOLDER as ON_FILES
 from tests.postgres_server import PostgresServer
 from tests.s3_server import S3Server, environment_of
 
+ON_A_FOLDER = (*ON_FILES, *IN_BULK)
 STORE = Path(__file__).parents[2] / "store"
 
 ON_POSTGRESQL = {
@@ -25,6 +29,7 @@ ON_POSTGRESQL = {
     "chunks.in_rows",
     "assembly.file_in_rows",
     "project.detached_in_rows",
+    "bulk.in_rows",
     "collect.contents_out_of_rows",
     "collect.chunks_locked",
     "collect.pack_marked",

@@ -62,3 +62,8 @@ class Relctl:
         (line,) = ran.err.splitlines()
         assert line.startswith(f"relctl: {reason}: "), line
         return line
+
+
+def listed(ctl: Relctl, *flags: object) -> list[str]:
+    """The versions that a list of releases shows."""
+    return ctl.ok("release", "list", "--versions", *flags).out.splitlines()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -9,9 +11,13 @@ import pytest
 from relctl import connect
 from relctl.client import Client
 from relctl.connection import open_channel
+from store.database import Database
+from tests.clocks import ManualClock
 from tests.relctl.command_line import Relctl
 from tests.relctl.repositories import Repository
+from tests.relctl.scripts import Script, Scripted
 from tests.relctl.uploading import Calls
+from tests.rpc.serving import served
 from tests.rpc.wire import OPERATOR_TOKEN, Served
 
 
@@ -63,3 +69,29 @@ def relctl(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 def ctl(acme: Served, relctl: Relctl) -> Relctl:
     """The command line as the operator of the server with acme uses it."""
     return relctl.at(acme)
+
+
+@pytest.fixture
+def scripted(sqlite: Database, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """Makes a server of the handlers it is given; waits between attempts take no time."""
+    slept: list[float] = []
+    monkeypatch.setattr("relctl.connection.sleep", slept.append)
+    with ExitStack() as stack:
+
+        def make(**script: Callable[..., Any]) -> Scripted:
+            server = stack.enter_context(served(sqlite, clock, tmp_path, script=script))
+            client = stack.enter_context(connect(server.address, token=OPERATOR_TOKEN))
+            return Scripted(server, client, slept)
+
+        yield make
+
+
+@pytest.fixture
+def three(acme: Served, ctl: Relctl) -> Relctl:
+    """The command line beside app@1.0.0, then app@1.1.0 of web and api and lib@2.0.0 of api, both with labels."""
+    acme.make_project("organizations/acme", "api")
+    acme.clock.advance(seconds=60)
+    ctl.ok("release", "create", "app@1.1.0", "--project", "web", "--project", "api", "--label", "team=pay ments")
+    acme.clock.advance(seconds=60)
+    ctl.ok("release", "create", "lib@2.0.0", "--project", "api", "--label", "team=search", "--label", "tier=one")
+    return ctl

@@ -139,7 +139,7 @@ def test_lists_walk_every_page_and_stop_at_the_limit(
     for number in range(7):
         acme.make_release("organizations/acme", f"many@{number}", "web")
     monkeypatch.setattr("relctl.connection.PAGE_SIZE", 3)
-    everything = [release["version"] for release in ctl.json("release", "list")]
+    everything = [release["version"] for release in ctl.json("release", "list", "--all")]
     assert sorted(everything) == ["app@1.0.0", *(f"many@{number}" for number in range(7))]
     assert [release["version"] for release in ctl.json("release", "list", "--limit", 5)] == everything[:5]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +18,10 @@ from releaseregistry.v1.commits_pb2 import Commit
 from relctl import Client, FileDraft, LocalError, RegistryError, ReleaseDraft, connect
 from relctl.connection import ATTEMPTS, SERVICES, service_config
 from server.errors import Draining, StreamsBusy
-from store.database import Database
 from store.errors import CommitsBusy, EtagMismatch, ReleaseNotFound, StorageFull
-from tests.clocks import ManualClock
 from tests.relctl.command_line import Relctl
-from tests.rpc.serving import served
+from tests.relctl.scripts import Script
 from tests.rpc.wire import OPERATOR_TOKEN, Served
-
-Script = Callable[..., "Scripted"]
-
-
-@dataclass(frozen=True)
-class Scripted:
-    """A server whose handlers a test wrote, its client, and how long that waited between attempts."""
-
-    server: Served
-    client: Client
-    slept: list[float]
-
-
-@pytest.fixture
-def scripted(sqlite: Database, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """Makes a server of the handlers it is given; waits between attempts take no time."""
-    slept: list[float] = []
-    monkeypatch.setattr("relctl.connection.sleep", slept.append)
-    with ExitStack() as stack:
-
-        def make(**script: Callable[..., Any]) -> Scripted:
-            server = stack.enter_context(served(sqlite, clock, tmp_path, script=script))
-            client = stack.enter_context(connect(server.address, token=OPERATOR_TOKEN))
-            return Scripted(server, client, slept)
-
-        yield make
 
 
 def refused(client: Client) -> RegistryError:

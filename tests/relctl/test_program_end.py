@@ -43,7 +43,7 @@ def test_an_interrupt_ends_the_program_cleanly() -> None:
 def test_a_reader_that_has_seen_enough_is_no_failure(acme: Served) -> None:
     for number in range(300):
         acme.make_release("organizations/acme", f"{'v' * 190}{number}", "web")
-    arguments = ("--server", acme.address, "--token", OPERATOR_TOKEN, "release", "list", "--json")
+    arguments = ("--server", acme.address, "--token", OPERATOR_TOKEN, "release", "list", "--all", "--json")
     with relctl_process(*arguments, stdout=subprocess.PIPE) as program:
         assert program.stdout is not None
         program.stdout.readline()

@@ -204,7 +204,7 @@ def other_cases(served: Served) -> list[tuple[Callable[..., Any], Any, str]]:
             lists(parent=PARENT, statuses=[releases_pb2.RELEASE_STATUS_OPEN, UNKNOWN_VALUE]),
             "statuses[1]",
         ),
-        (releases.ListReleases, lists(parent=PARENT, page_token="x" * 1001), "page_token"),
+        (releases.ListReleases, lists(parent=PARENT, page_token="x" * 1201), "page_token"),
         (releases.GetRelease, releases_pb2.GetReleaseRequest(), "name"),
         (releases.GetRelease, releases_pb2.GetReleaseRequest(name=NAME, view=UNKNOWN_VALUE), "view"),
         (releases.DownloadReleaseFile, download(name=NAME, offset=-1), "offset"),

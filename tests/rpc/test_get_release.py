@@ -47,7 +47,7 @@ def test_the_basic_view_leaves_out_what_is_in_the_release(acme: Served) -> None:
     basic = get(acme, created.name, releases_pb2.RELEASE_VIEW_BASIC)
     assert full == created == get(acme, created.name)
     assert full.last_commit.id == "a"
-    for field in ("last_commit", "head_commits", "authors"):
+    for field in ("last_commit", "head_commits", "authors", "in_projects"):
         full.ClearField(field)
     assert basic == full
 
@@ -67,7 +67,11 @@ def test_a_release_that_is_missing_or_not_the_tokens_looks_the_same(acme: Served
 def test_a_token_of_one_of_its_projects_reads_a_release(acme: Served) -> None:
     created = acme.make_release(PARENT, "1.0.0", "api", "web")
     caller = bearer(acme.make_token(PARENT, "release:read", projects=("web",)))
-    assert get(acme, created.name, metadata=caller) == created
+    found = get(acme, created.name, metadata=caller)
+    assert [faring.project for faring in found.in_projects] == [f"{PARENT}/projects/web"]
+    for release in (found, created):
+        release.ClearField("in_projects")
+    assert found == created
 
 
 @pytest.mark.parametrize(

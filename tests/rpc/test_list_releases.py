@@ -56,6 +56,7 @@ def test_releases_come_newest_first_each_once(acme: Served) -> None:
 def test_pages_lead_there_and_back(acme: Served) -> None:
     for number in range(5):
         acme.make_release(PARENT, str(number), "web")
+        acme.clock.advance(seconds=1)
     first = page(acme, "web", size=2)
     second = page(acme, "web", size=2, token=first.next_page_token)
     third = page(acme, "web", size=100, token=second.next_page_token)
@@ -68,6 +69,7 @@ def test_pages_lead_there_and_back(acme: Served) -> None:
 def test_a_page_token_of_another_list_is_refused(acme: Served) -> None:
     for number in range(3):
         acme.make_release(PARENT, str(number), "web")
+        acme.clock.advance(seconds=1)
     token = page(acme, "web", size=1).next_page_token
     for asked in (("api",), ()):
         with raises_reason("PAGE_TOKEN_INVALID", grpc.StatusCode.INVALID_ARGUMENT):
@@ -76,6 +78,7 @@ def test_a_page_token_of_another_list_is_refused(acme: Served) -> None:
 
 def test_archived_releases_are_listed_when_asked_for(acme: Served) -> None:
     acme.make_release(PARENT, "open", "web")
+    acme.clock.advance(seconds=1)
     archived = releases_pb2.Release(
         version="archived", projects=[f"{PARENT}/projects/web"], status=releases_pb2.RELEASE_STATUS_ARCHIVED
     )
@@ -91,7 +94,10 @@ def test_archived_releases_are_listed_when_asked_for(acme: Served) -> None:
 def test_items_hold_what_get_release_answers(acme: Served) -> None:
     created = acme.make_release(PARENT, "app@1.0.0", "web", "api")
     assert list(page(acme, view=releases_pb2.RELEASE_VIEW_FULL).releases) == [created]
-    assert list(page(acme).releases) == [created]
+    basic = releases_pb2.Release()
+    basic.CopyFrom(created)
+    basic.ClearField("in_projects")
+    assert list(page(acme).releases) == [basic]
 
 
 def test_a_token_lists_the_projects_it_is_a_member_of(acme: Served) -> None:

@@ -27,6 +27,7 @@ Listed = Callable[[str], Any]
 def acme(server: Served) -> Served:
     server.make_organization(projects=["web"])
     server.make_release("organizations/acme", "app@1.0.0", "web")
+    server.clock.advance(seconds=1)
     return server
 
 

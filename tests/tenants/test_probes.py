@@ -142,12 +142,15 @@ def settle(
 
 ASKED_AT_HOME: Final = {
     "AssembleUpload",
+    "BatchGetReleases",
+    "BulkUpdateReleases",
     "CreateRelease",
     "CreateReleaseFile",
     "FindMissingChunks",
     "ListReleaseFiles",
     "ListReleases",
     "StartUpload",
+    "SuggestValues",
     "UploadReleaseFile",
 }
 """Methods that take digests, projects or ids of uploads within an organization: also the prober's own is asked."""
@@ -247,6 +250,7 @@ class Filler:
             "etag": lambda: None,
             "slug": lambda: f"new-{chance.randrange(10**9)}",
             "version": lambda: names["version"],
+            "names": lambda: names["release"],
             "projects": lambda: names["project"],
             "project": lambda: names["project"],
             "parent": lambda: home[noun if chance.random() < 0.9 else "file"],
