@@ -119,6 +119,11 @@ drill-search: setup ## Read 100,000 random strings as queries, send 2,000, and a
 drill-model: setup ## Run 500 programs of uploads with all kinds of aborts on each database (MODEL_RUNS=...)
 	@MODEL_RUNS=$${MODEL_RUNS:-500} $(BIN)/python -m pytest tests/model $(ARGS)
 
+.PHONY: drill-health
+drill-health: setup ## Run 500 programs of sessions of each kind on each database against the model of them (HEALTH_RUNS=...)
+	@HEALTH_RUNS=$${HEALTH_RUNS:-500} $(BIN)/python -m pytest tests/health/test_figures_by_model.py \
+		tests/health/test_over_the_wire.py $(ARGS)
+
 .PHONY: protos
 protos: $(READY) ## Generate the Python stubs of the protos, where they changed
 	@$(BIN)/python building/protos.py

@@ -13,6 +13,7 @@ BENCHMARKS = {
     "searches": ["bench.searches", "--sizes", "10000", "100000", "--calls", "200"],
     "comparisons": ["bench.comparisons"],
     "histories": ["bench.histories"],
+    "health": ["bench.health"],
     "upload": ["bench.upload"],
     "stages": ["bench.stages"],
     "streams": ["bench.streams"],
@@ -20,6 +21,7 @@ BENCHMARKS = {
     "chunks": ["bench.chunks"],
     "small_files": ["bench.small_files"],
     "file_lists": ["bench.file_lists"],
+    "sessions": ["bench.sessions"],
     "big_file": ["bench.big_file"],
 }
 

@@ -6,11 +6,18 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bench.machine import GB, MB, Process, load
 
 T = TypeVar("T")
+
+
+def timed(action: Callable[[], Any]) -> float:
+    """How many seconds it takes."""
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
 
 
 class Took(NamedTuple):

@@ -39,6 +39,7 @@ from store.access.operators import ensure_operator_token
 from store.database import Database, Engine
 from store.paging import PageRequest, Position, open_page_tokens
 from store.search.filters import ReleaseFilter
+from store.search.health_orders import HealthOrder
 from store.search.list import list_releases
 from store.search.orders import Order
 from tests.contract.callers import OPERATOR
@@ -53,7 +54,7 @@ class Asked(NamedTuple):
     """One call of a case: as the store takes it, and as the wire does."""
 
     wanted: ReleaseFilter
-    order: Order
+    order: Order | HealthOrder
     page: PageRequest
     count_total: bool
     request: releases_pb2.ListReleasesRequest

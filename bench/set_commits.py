@@ -20,7 +20,6 @@ import argparse
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -35,6 +34,8 @@ from playhouse.postgres_ext import Psycopg3Database
 from releaseregistry.v1 import commits_pb2, organizations_pb2, release_service_pb2_grpc, releases_pb2
 from releaseregistry.v1 import organizations_pb2_grpc as organizations_grpc
 
+from bench.databases import opened
+from bench.rounds import timed
 from store.commits.drafts import CommitDraft
 from store.commits.mentions import references_in
 from store.commits.models import (
@@ -48,7 +49,7 @@ from store.commits.models import (
     ReleaseReference,
 )
 from store.commits.set import set_commits
-from store.database import Database, Engine, new_id, open_database
+from store.database import Engine, new_id
 from store.database.dialect import POSTGRESQL_TYPES, SQLITE_TYPES
 from store.organizations.models import Repository
 from tests.contract.acme import Acme
@@ -102,23 +103,7 @@ def drafts(count: int, files: int, *, seed: int) -> list[CommitDraft]:
     ]
 
 
-def timed(action: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
 # --- The store ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def opened(url: str) -> Iterator[Database]:
-    database = open_database(url)
-    try:
-        database.migrate()
-        yield database
-    finally:
-        database.close()
 
 
 @contextmanager

@@ -19,18 +19,22 @@ if TYPE_CHECKING:
     from relctl.connection import Transport
     from relctl.errors import LocalError, RegistryError, Violation
     from relctl.files import FileDraft
+    from relctl.health import HealthSpan
     from relctl.release_filters import ReleaseFilter, ReleaseOrder, TimeSpan
     from relctl.releases import BulkChange, ReleaseDraft
+    from relctl.thresholds import ThresholdDraft
 
 __all__ = [
     "BulkChange",
     "Client",
     "FileDraft",
+    "HealthSpan",
     "LocalError",
     "RegistryError",
     "ReleaseDraft",
     "ReleaseFilter",
     "ReleaseOrder",
+    "ThresholdDraft",
     "TimeSpan",
     "Transport",
     "Violation",
@@ -41,11 +45,13 @@ _MODULES: Final = {
     "BulkChange": "releases",
     "Client": "client",
     "FileDraft": "files",
+    "HealthSpan": "health",
     "LocalError": "errors",
     "RegistryError": "errors",
     "ReleaseDraft": "releases",
     "ReleaseFilter": "release_filters",
     "ReleaseOrder": "release_filters",
+    "ThresholdDraft": "thresholds",
     "TimeSpan": "release_filters",
     "Transport": "connection",
     "Violation": "errors",

@@ -10,8 +10,10 @@ from relctl.comparisons import Comparisons
 from relctl.connection import Connection, Transport, open_channel
 from relctl.deploys import Deploys
 from relctl.files import Files
+from relctl.health import Health
 from relctl.organizations import Organizations
 from relctl.releases import Releases
+from relctl.thresholds import Thresholds
 from relctl.tokens import Tokens
 from relctl.uploads import Uploads
 
@@ -29,6 +31,8 @@ class Client:
         self.deploys = Deploys(connection)
         self.files = Files(connection)
         self.uploads = Uploads(connection)
+        self.health = Health(connection)
+        self.thresholds = Thresholds(connection)
 
     def close(self) -> None:
         """End the connection; calls that run are cancelled."""

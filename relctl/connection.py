@@ -17,7 +17,14 @@ from typing import Any, Final, Protocol, TypeVar
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
-from releaseregistry.v1 import deploy_service_pb2, organizations_pb2, release_service_pb2, tokens_pb2, uploads_pb2
+from releaseregistry.v1 import (
+    deploy_service_pb2,
+    organizations_pb2,
+    release_health_service_pb2,
+    release_service_pb2,
+    tokens_pb2,
+    uploads_pb2,
+)
 
 from relctl.errors import LocalError, RegistryError, decode_error
 
@@ -43,6 +50,7 @@ SERVICES: Final[tuple[ServiceDescriptor, ...]] = (
     release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"],
     deploy_service_pb2.DESCRIPTOR.services_by_name["DeployService"],
     uploads_pb2.DESCRIPTOR.services_by_name["UploadService"],
+    release_health_service_pb2.DESCRIPTOR.services_by_name["ReleaseHealthService"],
 )
 
 RequestT_contra = TypeVar("RequestT_contra", bound=Message, contravariant=True)

@@ -33,6 +33,16 @@ def release_file_name(organization: str, version: str, uid: str) -> str:
     return f"{release_name(organization, version)}/files/{uid}"
 
 
+def threshold_name(organization: str, project: str, uid: str) -> str:
+    """The name of a threshold, of the slugs of its organization and project and its own uid."""
+    return f"{project_name(organization, project)}/thresholds/{uid}"
+
+
+def project_of(name: str) -> str:
+    """The slug of the project in the name of one, or of something of it."""
+    return name.split("/projects/", 1)[-1].split("/", 1)[0]
+
+
 def version_of(name: str) -> str:
     """The version in the name of a release or of something of it."""
     return name.split("/releases/", 1)[-1].split("/", 1)[0]

@@ -62,11 +62,20 @@ class Organizations:
         )
         self._connection.call(self._stub.DeleteOrganization, request)
 
-    def create_project(self, organization: str, slug: str, *, display_name: str = "", platform: str = "") -> Project:
-        """Create a project; the display name is its slug when none is given."""
+    def create_project(
+        self,
+        organization: str,
+        slug: str,
+        *,
+        display_name: str = "",
+        platform: str = "",
+        manual_releases: bool = False,
+    ) -> Project:
+        """Create a project; the display name is its slug when none is given. With `manual_releases` sessions that name
+        a version create no release."""
         request = messages.CreateProjectRequest(
             parent=organization_name(organization),
-            project=Project(slug=slug, display_name=display_name, platform=platform),
+            project=Project(slug=slug, display_name=display_name, platform=platform, manual_releases=manual_releases),
             request_id=new_request_id(),
         )
         return self._connection.call(self._stub.CreateProject, request).project
@@ -83,7 +92,8 @@ class Organizations:
         return islice((item for page in pages for item in page.projects), limit)
 
     def update_project(self, organization: str, project: str, changes: Project, *, paths: Sequence[str]) -> Project:
-        """Change the fields that `paths` names (`slug`, `display_name`, `platform`) to what `changes` holds."""
+        """Change the fields that `paths` names (`slug`, `display_name`, `platform`, `manual_releases`) to what
+        `changes` holds."""
         request = messages.UpdateProjectRequest(project=changes, request_id=new_request_id())
         request.project.name = project_name(organization, project)
         request.update_mask.paths.extend(paths)
@@ -129,7 +139,8 @@ class Organizations:
     def list_environments(
         self, organization: str, *, projects: Sequence[str] = (), limit: int | None = None
     ) -> Iterator[Environment]:
-        """Walk the environments to which projects were deployed, by name; without projects, to which any were."""
+        """Walk the environments to which projects were deployed, or where they had sessions, by name; without projects,
+        those of all."""
         request = messages.ListEnvironmentsRequest(
             parent=organization_name(organization),
             projects=[project_name(organization, project) for project in projects],

@@ -13,6 +13,7 @@ from releaseregistry.v1.releases_pb2 import (
     ReleaseSort,
     ReleaseStatus,
     SortDirection,
+    TimeRange,
 )
 
 from relctl.names import project_name
@@ -38,8 +39,8 @@ class ReleaseFilter:
     """Which releases: those that every filter lets through; an empty one lets all.
 
     `query` is of the search language (docs/search.md). Projects are slugs: none for those that the token is a member
-    of, `-` for all that it may access. Environments: one of the projects was deployed to one of them. Statuses: none
-    for open ones, unless the query says which.
+    of, `-` for all that it may access. Environments: one of the projects was deployed to one of them, or had sessions
+    there; "" is for sessions without one. Statuses: none for open ones, unless the query says which.
     """
 
     query: str = ""
@@ -76,10 +77,15 @@ def fill_in(request: ListReleasesRequest | BulkUpdateReleasesRequest, organizati
     request.projects.extend(project_name(organization, project) for project in only.projects)
     request.environments.extend(only.environments)
     request.statuses.extend(only.statuses)
-    for held, said in ((request.created, only.created), (request.released, only.released)):
-        if said.since is not None:
-            held.start_time.FromDatetime(said.since)
-        if said.until is not None:
-            held.end_time.FromDatetime(said.until)
-        if said.period:  # naming a field of the message is what sets it
-            held.period = said.period
+    fill_in_span(request.created, only.created)
+    fill_in_span(request.released, only.released)
+
+
+def fill_in_span(held: TimeRange, said: TimeSpan) -> None:
+    """Put a span of time into the field of a request that holds it."""
+    if said.since is not None:
+        held.start_time.FromDatetime(said.since)
+    if said.until is not None:
+        held.end_time.FromDatetime(said.until)
+    if said.period:  # naming a field of the message is what sets it
+        held.period = said.period

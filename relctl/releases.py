@@ -17,6 +17,7 @@ from releaseregistry.v1.releases_pb2 import (
     BulkUpdateReleasesResponse,
     CreateReleaseResponse,
     GetReleaseResponse,
+    HealthOptions,
     ListReleasesResponse,
     Release,
     ReleaseStatus,
@@ -57,11 +58,13 @@ class ReleaseDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkChange:
-    """What is done to many releases: archive, restore, delete, or set and remove labels."""
+    """What is done to many releases: archive, restore, delete, or set and remove labels. `force` deletes also those
+    that had sessions in the last 90 days."""
 
     action: BulkReleaseAction
     set_labels: Mapping[str, str] = field(default_factory=dict)
     remove_labels: Sequence[str] = ()
+    force: bool = False
 
 
 class Releases:
@@ -97,9 +100,19 @@ class Releases:
             request.release.release_time.FromDatetime(draft.release_time)
         return self._connection.call(self._stub.CreateRelease, request)
 
-    def get(self, organization: str, version: str) -> Release:
-        """Answer one release with its last commit, heads and authors."""
-        request = releases_pb2.GetReleaseRequest(name=release_name(organization, version))
+    def get(
+        self,
+        organization: str,
+        version: str,
+        *,
+        environments: Sequence[str] = (),
+        health_options: HealthOptions | None = None,
+    ) -> Release:
+        """Answer one release with its last commit, heads and authors; and, with options, how healthy it is in its
+        projects, in these environments or all."""
+        request = releases_pb2.GetReleaseRequest(
+            name=release_name(organization, version), environments=environments, health_options=health_options
+        )
         return self._connection.call(self._stub.GetRelease, request).release
 
     def get_in_project(
@@ -111,6 +124,7 @@ class Releases:
         query: str = "",
         environments: Sequence[str] = (),
         statuses: Sequence[ReleaseStatus] = (),
+        health_options: HealthOptions | None = None,
     ) -> GetReleaseResponse:
         """Answer one release, and in `project_view` how it stands in a project: its deploys there, the releases beside
         it that query, environments and statuses let through, and the project's first and last one."""
@@ -120,6 +134,7 @@ class Releases:
             query=query,
             environments=environments,
             statuses=statuses,
+            health_options=health_options,
         )
         return self._connection.call(self._stub.GetRelease, request)
 
@@ -143,14 +158,18 @@ class Releases:
         order: ReleaseOrder = NEWEST_FIRST,
         flatten: bool = False,
         full: bool = False,
+        health_options: HealthOptions | None = None,
         limit: int | None = None,
     ) -> Iterator[Release]:
         """Walk the releases that the filter lets through, fetched page by page, also where pages come back empty.
 
         With `flatten` a release is there once for each of its projects, with just this one in `projects` and
-        `in_projects`. `full` adds last commit, heads and authors.
+        `in_projects`. `full` adds last commit, heads and authors; options add how healthy it is to `in_projects`, and
+        say what sorts by sessions and users count.
         """
-        request = _list_request(organization, only, order=order, flatten=flatten, full=full)
+        request = _list_request(
+            organization, only, order=order, flatten=flatten, full=full, health_options=health_options
+        )
         pages = self._connection.pages(self._stub.ListReleases, request, limit=limit)
         return islice((item for page in pages for item in page.releases), limit)
 
@@ -162,6 +181,7 @@ class Releases:
         order: ReleaseOrder = NEWEST_FIRST,
         flatten: bool = False,
         full: bool = False,
+        health_options: HealthOptions | None = None,
         page_size: int = 0,
         page_token: str = "",
     ) -> ListReleasesResponse:
@@ -170,7 +190,9 @@ class Releases:
         It has at most `page_size` items, 100 when that is 0. It may hold fewer, even none, while it has a
         `next_page_token`: then the server stopped looking, and `incomplete` says so.
         """
-        request = _list_request(organization, only, order=order, flatten=flatten, full=full)
+        request = _list_request(
+            organization, only, order=order, flatten=flatten, full=full, health_options=health_options
+        )
         request.page_size, request.page_token = page_size, page_token
         return self._connection.call(self._stub.ListReleases, request)
 
@@ -206,10 +228,11 @@ class Releases:
         request.update_mask.paths.extend(paths)
         return self._connection.call(self._stub.UpdateRelease, request).release
 
-    def delete(self, organization: str, version: str, *, etag: str = "") -> None:
-        """Delete a release with its files and all else of it; with an etag, only if it still has this one."""
+    def delete(self, organization: str, version: str, *, etag: str = "", force: bool = False) -> None:
+        """Delete a release with its files and all else of it; with an etag, only if it still has this one; with `force`
+        also if it had sessions in the last 90 days, which else is RELEASE_HAS_HEALTH."""
         request = releases_pb2.DeleteReleaseRequest(
-            name=release_name(organization, version), etag=etag, request_id=new_request_id()
+            name=release_name(organization, version), etag=etag, request_id=new_request_id(), force=force
         )
         self._connection.call(self._stub.DeleteRelease, request)
 
@@ -237,6 +260,7 @@ class Releases:
             page_size=page_size,
             page_token=page_token,
             validate_only=validate_only,
+            force=change.force,
         )
         fill_in(request, organization, only)
         while True:
@@ -349,7 +373,13 @@ class Releases:
 
 
 def _list_request(
-    organization: str, only: ReleaseFilter, *, order: ReleaseOrder, flatten: bool, full: bool
+    organization: str,
+    only: ReleaseFilter,
+    *,
+    order: ReleaseOrder,
+    flatten: bool,
+    full: bool,
+    health_options: HealthOptions | None = None,
 ) -> releases_pb2.ListReleasesRequest:
     request = releases_pb2.ListReleasesRequest(
         parent=organization_name(organization),
@@ -357,6 +387,7 @@ def _list_request(
         sort=order.sort,
         direction=order.direction,
         flatten=flatten,
+        health_options=health_options,
     )
     fill_in(request, organization, only)
     return request

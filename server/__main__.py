@@ -1,4 +1,4 @@
-"""`release-server`: serve, make an operator's token, check and collect what is stored, tell the settings."""
+"""`release-server`: serve, make an operator's token, work on what is stored beside serving it, tell the settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from server.app import CannotListen, Server, open_server, open_settings_database
 from server.logs import start_logging
 from server.memory import keep_freed_blocks
 from server.methods import ContractBroken
-from server.operating import check, collect
+from server.operating import adoption, check, collect
 from server.settings import Settings, SettingWrong, default_data_folder, is_loopback, markdown, read_settings
 from store.access.operators import add_operator_token
 from store.database import CannotOpen
@@ -44,6 +44,7 @@ USAGE: Final = """release-server knows what was released.
   release-server token create [flags]    make one more operator's token and print its secret
   release-server check [flags]           verify what is stored, rows against bytes and bytes against rows
   release-server collect [flags]         remove the bytes that no file refers to any more
+  release-server adoption [flags]        find out now which releases are adopted or replaced
   release-server settings                print all settings, variables and flags, as docs/settings.md does
   release-server --version               print the version
 """
@@ -85,6 +86,8 @@ def _run(words: list[str]) -> int:
             return _told(*check(flags))
         case ["collect", *flags]:
             return _told(*collect(flags))
+        case ["adoption", *flags]:
+            return _told(*adoption(flags))
         case ["serve", *flags]:
             return _serve(read_settings(flags))
         case [first, *_] if not first.startswith("-"):

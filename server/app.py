@@ -16,11 +16,13 @@ from releaseregistry.v1 import (
     admin_pb2,
     deploy_service_pb2,
     organizations_pb2,
+    release_health_service_pb2,
     release_service_pb2,
     tokens_pb2,
     uploads_pb2,
 )
 
+from server.discovery import Discovery
 from server.edge import CallLimits, Edge
 from server.errors import CallsBusy, Draining, StreamsBusy
 from server.health import REFLECTION_SLOTS, Health, reflection_routes
@@ -29,16 +31,20 @@ from server.idle import IdleWatch
 from server.lanes import Lane, Route, Router, handler
 from server.operator_token import keep_operator_token
 from server.servicers.admin import AdminServicer
+from server.servicers.adoption import AdoptionRpcs
 from server.servicers.bulk import BulkRpcs
 from server.servicers.chunks import ChunkRpcs
 from server.servicers.commits import CommitRpcs
 from server.servicers.comparisons import ComparisonRpcs
 from server.servicers.deploys import DeployServicer
 from server.servicers.files import FileRpcs
+from server.servicers.health import HealthRpcs
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.release_batches import ReleaseBatchRpcs
 from server.servicers.releases import ReleaseRpcs
+from server.servicers.sessions import SessionRpcs
 from server.servicers.suggestions import SuggestionRpcs
+from server.servicers.thresholds import ThresholdRpcs
 from server.servicers.tokens import TokenServicer
 from server.servicers.uploads import UploadRpcs
 from server.settings import Settings
@@ -52,7 +58,11 @@ from store.blobs.scrub import scrub
 from store.clock import Clock
 from store.database import Database, open_database
 from store.database.replays import purge_expired
-from store.errors import CollectorBusy
+from store.errors import AdoptionBusy, CollectorBusy
+from store.health.adoption import run_adoption_hourly
+from store.health.items import SessionLimits
+from store.health.sought import Sought
+from store.health.upkeep import keep_up
 from store.organizations.drain import drain_deleted_organizations, drain_deleted_projects
 from store.paging import open_page_tokens
 from store.releases.drain import drain_deleted_releases
@@ -91,6 +101,10 @@ class UploadServicer(UploadRpcs, ChunkRpcs):
     """All RPCs of the upload service."""
 
 
+class HealthServicer(SessionRpcs, HealthRpcs, AdoptionRpcs, ThresholdRpcs):
+    """All RPCs of the release health service."""
+
+
 class CannotListen(Exception):
     """The address cannot be listened on; one line for the operator."""
 
@@ -107,9 +121,15 @@ class Server:
         self.made_operator_token = False
         self.port = 0
         self.housekeeping = Housekeeping(
-            _jobs(store, settings_collector(settings, store.db, store.blobs), lambda: self._closing)
+            _jobs(
+                store,
+                settings_collector(settings, store.db, store.blobs),
+                settings.session_limits,
+                lambda: self._closing,
+            )
         )
         self._closing = False
+        self.discovery = Discovery(store.db, store.sought)
         self._watch = IdleWatch()
         self._vigil = Vigil()
         self._calls = Lane("calls", settings.call_slots)
@@ -151,6 +171,7 @@ class Server:
         self._grpc.start()
         self._started = True
         self.housekeeping.start()
+        self.discovery.start()
 
     def drain(self, *, seconds: float, hurry: Callable[[], bool] = lambda: False) -> None:
         """Take no more calls, and return when the running ones have ended, after `seconds` or when `hurry` says so.
@@ -161,6 +182,7 @@ class Server:
         self._router.drain()
         self._health.stop_serving()
         self.housekeeping.stop(seconds=0)  # whoever is sent away now finds all there that he left
+        self.discovery.stop(seconds=0)
         log.info("draining", extra={"fields": {"running_calls": self.running_calls}})
         deadline = time.monotonic() + seconds
         while self.running_calls and time.monotonic() < deadline and not hurry():
@@ -180,6 +202,7 @@ class Server:
         if self._started:
             self._grpc.stop(FLUSH_SECONDS).wait(CUT_SECONDS)
         self.housekeeping.stop(seconds=CUT_SECONDS)
+        self.discovery.stop(seconds=CUT_SECONDS)
         self._watch.stop()
         self._vigil.stop()
         deadline = time.monotonic() + CUT_SECONDS
@@ -273,13 +296,16 @@ def settings_collector(settings: Settings, db: Database, blobs: Blobs) -> Collec
 def assembled(settings: Settings, db: Database) -> Server:
     """A server on a migrated database. Raises CannotOpen when the folder of the files is not fit."""
     blobs = open_settings_blobs(settings, db)
-    store = Store(db=db, blobs=blobs, page_tokens=open_page_tokens(db))
+    store = Store(db=db, blobs=blobs, page_tokens=open_page_tokens(db), sought=Sought(db.clock))
     services = {
         organizations_pb2.DESCRIPTOR.services_by_name["OrganizationService"]: OrganizationServicer(store),
         tokens_pb2.DESCRIPTOR.services_by_name["TokenService"]: TokenServicer(store),
         release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"]: ReleaseServicer(store),
         deploy_service_pb2.DESCRIPTOR.services_by_name["DeployService"]: DeployServicer(store),
         uploads_pb2.DESCRIPTOR.services_by_name["UploadService"]: UploadServicer(store),
+        release_health_service_pb2.DESCRIPTOR.services_by_name["ReleaseHealthService"]: HealthServicer(
+            store, limits=settings.session_limits
+        ),
         admin_pb2.DESCRIPTOR.services_by_name["AdminService"]: AdminServicer(
             store, settings_collector(settings, db, blobs)
         ),
@@ -322,7 +348,9 @@ def _try_to_listen(address: str) -> None:
         raise CannotListen(f"Cannot listen on {address}: {error.strerror}.") from None
 
 
-def _jobs(store: Store, collector: Collector, stopped: Callable[[], bool]) -> dict[str, Callable[[], object]]:
+def _jobs(
+    store: Store, collector: Collector, limits: SessionLimits, stopped: Callable[[], bool]
+) -> dict[str, Callable[[], object]]:
     return {
         # What these mark is what the drain of releases removes.
         "drain deleted projects": lambda: drain_deleted_projects(store.db, stopped=stopped),
@@ -331,10 +359,19 @@ def _jobs(store: Store, collector: Collector, stopped: Callable[[], bool]) -> di
         "purge answers of request ids": lambda: purge_expired(store.db),
         # While no file can be written, nobody can go on with one.
         "purge uploads": lambda: purge_uploads(store.db) if store.blobs.packs.writable else 0,
+        "adoption": lambda: _adopted(store.db, stopped),
+        "upkeep of release health": lambda: keep_up(store.db, limits, stopped=stopped).changes,
         # Behind whatever drops references.
         "collect": lambda: _collected(collector, stopped),
         "scrub": lambda: scrub(store.db, store.blobs.packs, stopped=stopped),
     }
+
+
+def _adopted(db: Database, stopped: Callable[[], bool]) -> int:
+    try:
+        return run_adoption_hourly(db, stopped=stopped).changes
+    except AdoptionBusy:
+        return 0  # another server is at it
 
 
 def _collected(collector: Collector, stopped: Callable[[], bool]) -> int:

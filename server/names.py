@@ -20,6 +20,7 @@ TOKEN_FORM: Final = "organizations/{organization}/tokens/{token} or tokens/{toke
 RELEASE_FORM: Final = "organizations/{organization}/releases/{version}"
 UPLOAD_FORM: Final = "organizations/{organization}/uploads/{upload_id}"
 FILE_FORM: Final = "organizations/{organization}/releases/{version}/files/{file}"
+THRESHOLD_FORM: Final = "organizations/{organization}/projects/{project}/thresholds/{threshold}"
 RELEASES_FORM: Final = "organizations/{organization}/releases/{version} or organizations/{organization}/releases/-"
 
 EVERY_RELEASE: Final = "-"
@@ -34,6 +35,8 @@ _TOKEN: Final = re.compile(rf"(?:organizations/{_SLUG}/)?tokens/{_UUID}")
 _RELEASE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]+)")
 _UPLOAD: Final = re.compile(rf"organizations/{_SLUG}/uploads/{_UUID}")
 _FILE: Final = re.compile(rf"organizations/{_SLUG}/releases/([^/]+)/files/{_UUID}")
+
+_THRESHOLD: Final = re.compile(rf"organizations/{_SLUG}/projects/{_SLUG}/thresholds/{_UUID}")
 
 
 class ProjectName(NamedTuple):
@@ -86,6 +89,14 @@ class FileName(NamedTuple):
     id: bytes
 
 
+class ThresholdName(NamedTuple):
+    """The slugs and the id in the name of a project's threshold."""
+
+    organization: str
+    project: str
+    id: bytes
+
+
 def parse_organization(text: str, *, field: str) -> str:
     """The slug in `organizations/{organization}`. Raises InvalidName with `field`, as all parsers here do."""
     return _match(_ORGANIZATION, text, field=field, form=ORGANIZATION_FORM)[1]
@@ -135,6 +146,12 @@ def parse_file(text: str, *, field: str) -> FileName:
     return FileName(found[1], _version(found[2], field=field, form=FILE_FORM), parse_uid(found[3]))
 
 
+def parse_threshold(text: str, *, field: str) -> ThresholdName:
+    """The slugs and id in `organizations/{organization}/projects/{project}/thresholds/{uuid}`."""
+    found = _match(_THRESHOLD, text, field=field, form=THRESHOLD_FORM)
+    return ThresholdName(found[1], found[2], parse_uid(found[3]))
+
+
 def organization_name(slug: str) -> str:
     """`organizations/{organization}`."""
     return f"organizations/{slug}"
@@ -173,6 +190,11 @@ def file_name(organization: str, version: str, id: bytes) -> str:  # noqa: A002 
 def deploy_name(organization: str, version: str, id: bytes) -> str:  # noqa: A002 - the word of the contract
     """`organizations/{organization}/releases/{version}/deploys/{uuid}`."""
     return f"organizations/{organization}/releases/{version}/deploys/{uid(id)}"
+
+
+def threshold_name(organization: str, project: str, id: bytes) -> str:  # noqa: A002 - the word of the contract
+    """`organizations/{organization}/projects/{project}/thresholds/{uuid}`."""
+    return f"organizations/{organization}/projects/{project}/thresholds/{uid(id)}"
 
 
 def uid(id: bytes) -> str:  # noqa: A002 - the word of the contract

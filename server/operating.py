@@ -1,6 +1,6 @@
-"""`release-server check` and `release-server collect`: what the operator does with the store beside serving it.
+"""`release-server check`, `collect` and `adoption`: what the operator does with the store beside serving it.
 
-Both work on the database and the blob store themselves. An SQLite database belongs to one process: where a server has
+They work on the database and the blob store themselves. An SQLite database belongs to one process: where a server has
 it, that server is asked.
 """
 
@@ -17,18 +17,19 @@ from releaseregistry.v1 import admin_pb2_grpc
 
 from server.app import open_settings_blobs, open_settings_database, settings_collector
 from server.logs import start_logging
-from server.mapping.admin import checked_message, collected_message
+from server.mapping.admin import adoption_message, checked_message, collected_message
 from server.settings import Settings, SettingWrong, read_settings
 from store.blobs.check import check_storage
 from store.blobs.collector import Collector
-from store.database import CannotOpen
+from store.database import CannotOpen, Database
+from store.health.adoption import run_adoption
 
 T = TypeVar("T")
 
 FOUND: Final = 1
 """The exit code of a check that found something."""
 
-Direct = Callable[[Collector], T]
+Direct = Callable[[Database], T]
 Asked = Callable[[admin_pb2_grpc.AdminServiceStub], T]
 
 
@@ -45,14 +46,17 @@ def check(flags: Sequence[str]) -> tuple[list[str], int]:
     request = pb.CheckStorageRequest(percent=named.percent, repair=named.repair)
     answer: pb.CheckStorageResponse = _carried_out(
         settings,
-        lambda collector: checked_message(
-            check_storage(
-                collector.database,
-                collector.packs,
-                cutoff=collector.cutoff(),
-                percent=request.percent,
-                repair=request.repair,
-            )
+        _collecting(
+            settings,
+            lambda collector: checked_message(
+                check_storage(
+                    collector.database,
+                    collector.packs,
+                    cutoff=collector.cutoff(),
+                    percent=request.percent,
+                    repair=request.repair,
+                )
+            ),
         ),
         lambda admin: admin.CheckStorage(request, metadata=_credentials(settings)),
     )
@@ -79,8 +83,11 @@ def collect(flags: Sequence[str]) -> tuple[list[str], int]:
     request = pb.CollectGarbageRequest(validate_only=named.dry_run)
     answer: pb.CollectGarbageResponse = _carried_out(
         settings,
-        lambda collector: collected_message(
-            collector.preview() if request.validate_only else collector.collect(confirmed=True)
+        _collecting(
+            settings,
+            lambda collector: collected_message(
+                collector.preview() if request.validate_only else collector.collect(confirmed=True)
+            ),
         ),
         lambda admin: admin.CollectGarbage(request, metadata=_credentials(settings)),
     )
@@ -89,6 +96,24 @@ def collect(flags: Sequence[str]) -> tuple[list[str], int]:
         f"{answer.removed_chunk_count:,} chunks and {answer.removed_pack_count:,} packs, "
         f"{answer.freed_bytes:,} bytes; {answer.rewritten_pack_count:,} packs "
         f"{'would be ' if named.dry_run else ''}written anew"
+    )
+    return [line], 0
+
+
+def adoption(flags: Sequence[str]) -> tuple[list[str], int]:
+    """Find out which releases are adopted or replaced: a line that tells how many, and exit code 0.
+
+    Raises SettingWrong, CannotOpen, errors of the registry.
+    """
+    settings = read_settings(flags, program="release-server adoption")
+    answer: pb.RunAdoptionResponse = _carried_out(
+        settings,
+        lambda db: adoption_message(run_adoption(db)),
+        lambda admin: admin.RunAdoption(pb.RunAdoptionRequest(), metadata=_credentials(settings)),
+    )
+    line = (
+        f"{answer.adopted_count:,} adopted, {answer.replaced_count:,} replaced; projects with sessions in the last six "
+        f"hours: {answer.project_count:,}; releases created: {answer.created_release_count:,}"
     )
     return [line], 0
 
@@ -115,13 +140,22 @@ def _carried_out(settings: Settings, direct: Direct[T], asked: Asked[T]) -> T:
     try:
         if db.pending_migrations():
             raise CannotOpen("The database is not migrated to this version yet: start the server once.")
-        blobs = open_settings_blobs(settings, db)
-        try:
-            return direct(settings_collector(settings, db, blobs))
-        finally:
-            blobs.close()
+        return direct(db)
     finally:
         db.close()
+
+
+def _collecting(settings: Settings, work: Callable[[Collector], T]) -> Direct[T]:
+    """What is done with the collector of a database."""
+
+    def direct(db: Database) -> T:
+        blobs = open_settings_blobs(settings, db)
+        try:
+            return work(settings_collector(settings, db, blobs))
+        finally:
+            blobs.close()
+
+    return direct
 
 
 def _of_the_server(settings: Settings, asked: Asked[T]) -> T:

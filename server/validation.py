@@ -42,6 +42,9 @@ MAX_NANOS: Final = 999_999_999
 # C0, DEL, C1, and the two separators that end a line.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _UUID: Final = re.compile("[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
+_UUIDS: Final = re.compile(f"(?:{_UUID.pattern})+")
+_UUID_CHARS: Final = 36
+_TIMESTAMP: Final = attrgetter("seconds", "nanos")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _URL: Final = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 
@@ -67,6 +70,18 @@ def validate(message: Message) -> None:
     raise InvalidFields(violations, omitted=omitted)
 
 
+def problems_one_by_one(messages: Sequence[Message]) -> dict[int, FieldViolation]:
+    """What is wrong first with each bad one of messages of one type, by its place: for a list whose items are refused
+    one by one. Fields are named from the item on, such as `start_time`."""
+    if not messages:
+        return {}
+    shape = _shape(messages[0].DESCRIPTOR)
+    if all(shape.are_good(messages[start : start + BATCH]) for start in range(0, len(messages), BATCH)):
+        return {}
+    first = ((index, next(shape.walk(message, ""), None)) for index, message in enumerate(messages))
+    return {index: FieldViolation(*problem) for index, problem in first if problem is not None}
+
+
 class _Shape:
     """The compiled rules of one message type."""
 
@@ -74,16 +89,19 @@ class _Shape:
         self._fields = [_Field(field) for field in descriptor.fields]
         self._fields = [field for field in self._fields if not field.rules.output_only]
         self._is_timestamp = descriptor.full_name == "google.protobuf.Timestamp"
+        # Where nothing is asked for nothing is looked at: of a Duration not even whether it is there.
+        checked = [field for field in self._fields if field.rules.required or field.are_good is not _any_are_good]
+        self.has_checks = self._is_timestamp or bool(checked)
         # Values of all fields that need no look at their presence come out of one call into C a message.
-        plain = [field for field in self._fields if not field.needs_presence]
+        plain = [field for field in checked if not field.needs_presence]
         self._plain: list[ColumnCheck] = [field.are_good for field in plain]
         self._get = attrgetter(*(field.name for field in plain)) if plain else None
-        self._present = [field for field in self._fields if field.needs_presence]
+        self._present = [field for field in checked if field.needs_presence]
 
     def are_good(self, messages: Sequence[Message]) -> bool:
         """Whether nothing is wrong with any of the messages, of which there is at least one."""
         if self._is_timestamp:
-            return all(_timestamp_problem(message) is None for message in messages)
+            return _timestamps_are_good(messages)
         if self._get is not None:
             rows = map(self._get, messages)
             columns = zip(*rows, strict=True) if len(self._plain) > 1 else (tuple(rows),)
@@ -136,8 +154,11 @@ class _Field:
         if self._map:
             return lambda column: not any(True for entries in column for _ in self.walk(entries, ""))
         one: ColumnCheck
-        if field.message_type is not None:
-            one = _shape(field.message_type).are_good
+        if rules.one_by_one:
+            one = _any_are_good
+        elif field.message_type is not None:
+            shape = _shape(field.message_type)
+            one = shape.are_good if shape.has_checks else _any_are_good
         else:
             one = _scalar_column(field, rules, self._check)
         return _lists_column(one, required=rules.required, most=rules.max_items) if field.is_repeated else one
@@ -152,6 +173,8 @@ class _Field:
         most = self.rules.max_items or (1000 if self._map else 0)
         if most and len(value) > most:
             yield path, f"has {len(value)} items, and at most {most} are allowed"
+            return
+        if self.rules.one_by_one:
             return
         if self._map:
             for key, item in value.items():
@@ -192,13 +215,27 @@ def _lists_column(items_are_good: ColumnCheck, *, required: bool, most: int) -> 
     return are_good
 
 
+def _any_are_good(_: Sequence[Any]) -> bool:
+    return True
+
+
+def _uuids_are_good(texts: Sequence[str]) -> bool:
+    return set(map(len, texts)) == {_UUID_CHARS} and _UUIDS.fullmatch("".join(texts)) is not None
+
+
+def _timestamps_are_good(timestamps: Sequence[Any]) -> bool:
+    seconds, nanos = zip(*map(_TIMESTAMP, timestamps), strict=True)
+    first, last = min(seconds), max(seconds)
+    return bool(first >= MIN_SECONDS and last <= MAX_SECONDS and min(nanos) >= 0 and max(nanos) <= MAX_NANOS)
+
+
 def _scalar_column(field: FieldDescriptor, rules: Rules, check: Check) -> ColumnCheck:
     required = rules.required and not field.is_repeated
     if field.type == FieldDescriptor.TYPE_ENUM:
         allowed = frozenset(_numbers(field, required=required))
         return allowed.issuperset
     if field.type == FieldDescriptor.TYPE_BOOL:
-        return lambda _: True
+        return _any_are_good
     if field.type == FieldDescriptor.TYPE_STRING and not rules.max_bytes:
         most = rules.max_chars or 1 << 30
         if rules.format == annotations_pb2.TEXT_FORMAT_FREE:
@@ -212,6 +249,13 @@ def _scalar_column(field: FieldDescriptor, rules: Rules, check: Check) -> Column
                 and (not required or all(texts))
                 and ("".join(texts).isprintable() or all(check(text) is None for text in texts))
             )
+        if rules.format == annotations_pb2.TEXT_FORMAT_UUID and not rules.max_chars and required:
+            return _uuids_are_good
+        if rules.format == annotations_pb2.TEXT_FORMAT_ANY_ENVIRONMENT:
+            # A few names that come over and over.
+            return lambda texts: all(check(text) is None for text in set(texts))
+    if field.type in (FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_INT32):
+        return (lambda numbers: min(numbers) >= 0) if rules.not_negative else _any_are_good
     return lambda values: all(check(value) is None for value in values)
 
 
@@ -319,6 +363,7 @@ _TEXT_SHAPES: Final[dict[int, Check]] = {
     annotations_pb2.TEXT_FORMAT_SHA256: _pattern_problem(_SHA256, "a SHA-256 of 64 lower-case hexadecimal digits"),
     annotations_pb2.TEXT_FORMAT_URL: _url_problem,
     annotations_pb2.TEXT_FORMAT_ENVIRONMENT: _environment_problem,
+    annotations_pb2.TEXT_FORMAT_ANY_ENVIRONMENT: _environment_problem,
 }
 
 

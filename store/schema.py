@@ -6,7 +6,7 @@ from peewee import Model
 
 from store.access.models import InstallationSecret, Token, TokenProject
 from store.activity.models import Activity
-from store.blobs.models import Chunk, CollectorLease, Content, ContentChunk, Pack
+from store.blobs.models import Chunk, Content, ContentChunk, Pack
 from store.commits.models import (
     Commit,
     CommitAuthor,
@@ -20,6 +20,16 @@ from store.commits.models import (
 from store.database.replays import AnsweredRequest
 from store.deploys.models import Deploy, DeployProject, Environment, EnvironmentProject, ReleaseEnvironment
 from store.files.models import ReleaseFile
+from store.health.models import (
+    CountedSessions,
+    HealthDay,
+    HealthHour,
+    HealthProject,
+    HealthSeries,
+    Session,
+    Threshold,
+)
+from store.leases import JobLease
 from store.organizations.models import DrainingProject, Organization, OrganizationSlug, Project, ProjectSlug, Repository
 from store.releases.models import DrainingRelease, Release, ReleaseLabel, ReleaseProject
 from store.uploads.models import Upload, UploadChunk
@@ -56,9 +66,16 @@ MODELS: list[type[Model]] = [
     Chunk,
     Content,
     ContentChunk,
-    CollectorLease,
+    JobLease,
     ReleaseFile,
     Upload,
     UploadChunk,
     Activity,
+    HealthProject,
+    HealthSeries,
+    HealthHour,
+    HealthDay,
+    Session,
+    CountedSessions,
+    Threshold,
 ]

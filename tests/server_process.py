@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from releaseregistry.v1 import (
     admin_pb2_grpc,
     organizations_pb2_grpc,
+    release_health_service_pb2_grpc,
     release_service_pb2_grpc,
     tokens_pb2_grpc,
     uploads_pb2_grpc,
@@ -185,6 +186,7 @@ class Stubs:
         self.releases = release_service_pb2_grpc.ReleaseServiceStub(channel)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(channel)
+        self.health = release_health_service_pb2_grpc.ReleaseHealthServiceStub(channel)
 
 
 # Below what the kernel gives out by itself (on Linux from 32768 on, elsewhere from higher up): nobody gets one of these

@@ -30,12 +30,15 @@ from relctl.cli.failures import (
     point_out,
 )
 from relctl.cli.files import files
+from relctl.cli.health import adoption, health
 from relctl.cli.options import Folder, shared_options
 from relctl.cli.organizations import org
 from relctl.cli.projects import project
 from relctl.cli.releases import release
 from relctl.cli.repositories import repo
+from relctl.cli.sessions import sessions
 from relctl.cli.text import one_line
+from relctl.cli.thresholds import threshold
 from relctl.cli.tokens import token, whoami
 from relctl.cli.where import where
 from relctl.connection import client_version
@@ -69,6 +72,7 @@ Begin with:
   relctl release set-commits app@1.0.0 --auto
   relctl files upload app@1.0.0 app.tar.gz
   relctl deploys create app@1.0.0 --env production
+  relctl health app@1.0.0
 """
 
 
@@ -99,6 +103,10 @@ for command in (
     current,
     environments,
     files,
+    sessions,
+    health,
+    adoption,
+    threshold,
     activity,
 ):
     relctl.add_command(command)

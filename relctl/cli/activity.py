@@ -66,7 +66,7 @@ COLUMNS: Final[Columns[Activity]] = (
 ENVIRONMENT_COLUMNS: Final[Columns[Environment]] = (
     ("environment", lambda it: it.display_name),
     ("projects", lambda it: ", ".join(last_part(name) for name in it.projects)),
-    ("first deploy", lambda it: local_time(it.create_time)),
+    ("since", lambda it: local_time(it.create_time)),
 )
 
 
@@ -111,6 +111,8 @@ def activity(
 @limit_option
 @pass_application
 def environments(application: Application, projects: tuple[str, ...], limit: int | None) -> None:
-    """List the environments to which projects were deployed, by name."""
+    """List the environments to which projects were deployed, or where they had sessions, by name."""
     found = application.client.organizations.list_environments(application.organization, projects=projects, limit=limit)
-    application.show_list(found, ENVIRONMENT_COLUMNS, nothing="nothing was deployed yet")
+    application.show_list(
+        found, ENVIRONMENT_COLUMNS, nothing="nothing was deployed yet, and no session told of an environment"
+    )

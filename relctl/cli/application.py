@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,8 @@ from relctl.names import last_part
 # Wide enough that nothing wraps where no terminal has a width.
 FILE_WIDTH: Final = 4000
 TABLE_ROWS: Final = 1000
+# Longer texts than these a column may fold.
+LONG_TEXT: Final = 40
 
 MessageT = TypeVar("MessageT", bound=Message)
 Columns = Sequence[tuple[str, Callable[[MessageT], object]]]
@@ -113,6 +116,10 @@ class Application:
         elif not shown:
             note(nothing)
 
+    def show_table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table of texts, for people."""
+        _print_table(list(titles), [[one_line(text) for text in row] for row in rows], with_header=True)
+
     def show_lines(self, values: Iterable[str], *, nothing: str) -> None:
         """Show texts, one a line, for people and scripts; when there are none, say `nothing` beside the output."""
         shown = False
@@ -157,9 +164,10 @@ def is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _print(table: Table) -> None:
-    if sys.stdout.isatty():
-        Console(highlight=False).print(table)
+def _print(table: Table, *, narrowest: int = 0) -> None:
+    # Where a terminal is too narrow, whole lines that it wraps are easier to read than columns of broken words.
+    if sys.stdout.isatty() and narrowest <= (terminal := Console(highlight=False)).width:
+        terminal.print(table)
         return
     console = Console(highlight=False, width=FILE_WIDTH, color_system=None)
     with console.capture() as captured:
@@ -174,4 +182,5 @@ def _print_table(titles: list[str], rows: list[list[str]], *, with_header: bool)
         table.add_column(title, overflow="fold")
     for row in rows:
         table.add_row(*(Text(value) for value in row))
-    _print(table)
+    columns = zip(*([titles, *rows] if with_header else rows), strict=True)
+    _print(table, narrowest=sum(min(LONG_TEXT, max(map(cell_len, column))) + 2 for column in columns) - 2)

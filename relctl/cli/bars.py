@@ -49,6 +49,26 @@ def download_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def lines_bar(title: str, total_bytes: int | None) -> Iterator[Callable[[int, str], None]]:
+    """A bar of what was read of a file, with a text behind it, on a terminal; nothing where nobody watches.
+
+    What has no size has no end that could be told.
+    """
+    if not is_terminal():
+        yield lambda _done, _remark: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[remark]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(escape(one_line(title)), total=total_bytes, remark="")
+        yield lambda done, remark: progress.update(task, completed=done, remark=escape(one_line(remark)))
+
+
+@contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Something that moves, and what is known so far, while a call is waited for; nothing where nobody watches.
 

@@ -15,6 +15,7 @@ COLUMNS: Final[Columns[Project]] = (
     ("slug", lambda it: it.slug),
     ("name", lambda it: it.display_name),
     ("platform", lambda it: it.platform),
+    ("manual releases", lambda it: it.manual_releases),
     ("created", lambda it: local_time(it.create_time)),
 )
 
@@ -28,8 +29,9 @@ def project() -> None:
 @click.argument("slug")
 @click.option("--name", default="", help="The name for people. [default: the slug]")
 @click.option("--platform", default="", help="What it runs on, such as python.")
+@click.option("--manual-releases", is_flag=True, help="Create no release because sessions name its version.")
 @pass_application
-def create(application: Application, slug: str, name: str, platform: str) -> None:
+def create(application: Application, slug: str, name: str, platform: str, manual_releases: bool) -> None:
     r"""Create a project.
 
     \b
@@ -37,7 +39,9 @@ def create(application: Application, slug: str, name: str, platform: str) -> Non
       relctl project create web --platform javascript-react
     """
     organization = application.organization
-    made = application.client.organizations.create_project(organization, slug, display_name=name, platform=platform)
+    made = application.client.organizations.create_project(
+        organization, slug, display_name=name, platform=platform, manual_releases=manual_releases
+    )
     application.say(f"project {made.slug} created in {organization}")
     application.show(made, COLUMNS)
 
@@ -64,14 +68,26 @@ def list_(application: Application, limit: int | None) -> None:
 @click.option("--slug", "new_slug", help="Another slug; the old one stays an alias.")
 @click.option("--name", help="The name for people.")
 @click.option("--platform", help='What it runs on; "" clears it.')
+@click.option(
+    "--manual-releases/--releases-of-sessions",
+    default=None,
+    help="Whether releases are created because sessions name their versions.",
+)
 @pass_application
-def update(application: Application, slug: str, new_slug: str | None, name: str | None, platform: str | None) -> None:
+def update(
+    application: Application,
+    slug: str,
+    new_slug: str | None,
+    name: str | None,
+    platform: str | None,
+    manual_releases: bool | None,
+) -> None:
     """Change what is said; the rest stays."""
-    said = {"slug": new_slug, "display_name": name, "platform": platform}
+    said = {"slug": new_slug, "display_name": name, "platform": platform, "manual_releases": manual_releases}
     paths = [path for path, value in said.items() if value is not None]
     if not paths:
         raise click.UsageError("say what to change")
-    changes = Project(slug=new_slug, display_name=name, platform=platform)
+    changes = Project(slug=new_slug, display_name=name, platform=platform, manual_releases=manual_releases)
     organizations = application.client.organizations
     application.show(organizations.update_project(application.organization, slug, changes, paths=paths), COLUMNS)
 

@@ -36,6 +36,7 @@ SHOWN_IN_QUESTION: Final = 3
 LEFT: Final = {
     BulkReleaseOutcome.BULK_RELEASE_OUTCOME_FORBIDDEN: "of projects that the token may not access",
     BulkReleaseOutcome.BULK_RELEASE_OUTCOME_TOO_MANY_LABELS: "that would have too many labels",
+    BulkReleaseOutcome.BULK_RELEASE_OUTCOME_HAS_HEALTH: "that had sessions in the last 90 days (--force deletes it)",
 }
 
 
@@ -167,16 +168,19 @@ def label(
 
 
 @bulk.command(epilog=LANGUAGE)
+@click.option("--force", is_flag=True, help="Also those that had sessions in the last 90 days.")
 @_options()
 @pass_application
-def delete(application: Application, manner: Manner) -> None:
+def delete(application: Application, manner: Manner, force: bool) -> None:
     r"""Delete releases with their files and all else of them.
+
+    Those that had sessions in the last 90 days are left, unless --force is said.
 
     \b
     Example:
       relctl release bulk delete --query 'status:archived release.created:+104w' --dry-run
     """
-    _carry_out(Bulk(application, manner, DELETE))
+    _carry_out(Bulk(application, manner, DELETE, force=force))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ class Bulk:
     work: Work
     set_labels: Mapping[str, str] = field(default_factory=dict)
     remove_labels: Sequence[str] = ()
+    force: bool = False
 
     def look(self, tally: Tally) -> Iterator[BulkUpdateReleasesResponse]:
         """What would be done, in large steps, each counted."""
@@ -202,7 +207,12 @@ class Bulk:
     ) -> Iterator[BulkUpdateReleasesResponse]:
         answers = self.application.client.releases.bulk_update(
             self.application.organization,
-            BulkChange(action=self.work.action, set_labels=self.set_labels, remove_labels=self.remove_labels),
+            BulkChange(
+                action=self.work.action,
+                set_labels=self.set_labels,
+                remove_labels=self.remove_labels,
+                force=self.force,
+            ),
             self.manner.only,
             page_size=page_size,
             page_token=self.manner.page_token,
@@ -230,6 +240,7 @@ def _show(bulk: Bulk) -> None:
         BulkReleaseOutcome.BULK_RELEASE_OUTCOME_UNCHANGED: "is so already",
         BulkReleaseOutcome.BULK_RELEASE_OUTCOME_FORBIDDEN: "forbidden",
         BulkReleaseOutcome.BULK_RELEASE_OUTCOME_TOO_MANY_LABELS: "too many labels",
+        BulkReleaseOutcome.BULK_RELEASE_OUTCOME_HAS_HEALTH: "had sessions in the last 90 days",
     }
     columns: Columns[BulkUpdatedRelease] = (
         ("version", lambda it: version_of(it.name)),

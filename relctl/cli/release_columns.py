@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
-from releaseregistry.v1.releases_pb2 import GetReleaseResponse, Release, ReleaseInProject, ReleaseStatus
+from releaseregistry.v1.releases_pb2 import (
+    GetReleaseResponse,
+    Release,
+    ReleaseInProject,
+    ReleaseProjectView,
+    ReleaseStatus,
+)
 
 from relctl.cli.application import Columns
 from relctl.cli.text import head_text, local_time, subject
@@ -70,6 +76,9 @@ FLAT_COLUMNS: Final[Columns[Release]] = (
     ("last deploy", lambda it: _last_deploy_in(_in_project(it))),
     ("labels", _labels),
 )
+BRIEF_COLUMNS: Final[Columns[Release]] = (("version", lambda it: it.version), ("projects", _projects))
+"""Beside what else is told, which would find no room in a terminal."""
+BRIEF_FLAT_COLUMNS: Final[Columns[Release]] = (("version", lambda it: it.version), ("project", _projects))
 COLUMNS: Final[Columns[Release]] = (
     *_FIRST_COLUMNS,
     ("ref", lambda it: it.ref),
@@ -87,7 +96,8 @@ COLUMNS: Final[Columns[Release]] = (
 )
 
 
-def _of_release(value: Callable[[Release], object]) -> Callable[[GetReleaseResponse], object]:
+def of_release(value: Callable[[Release], object]) -> Callable[[GetReleaseResponse], object]:
+    """The same of an answer that tells more than the release."""
     return lambda it: value(it.release)
 
 
@@ -96,12 +106,18 @@ def _changed_files(answer: GetReleaseResponse) -> str:
     return f"{view.changed_file_count:,}{' or more' if view.changed_file_count_is_least else ''}"
 
 
+def _moment_of(view: ReleaseProjectView, field: Literal["first_session_time", "last_session_time"]) -> str:
+    return local_time(getattr(view, field), is_set=view.HasField(field))
+
+
 PROJECT_COLUMNS: Final[Columns[GetReleaseResponse]] = (
-    *((title, _of_release(value)) for title, value in COLUMNS),
+    *((title, of_release(value)) for title, value in COLUMNS),
     ("changed files", _changed_files),
     ("in project", lambda it: last_part(it.project_view.in_project.project)),
     ("deploys there", lambda it: it.project_view.in_project.deploy_count),
     ("last one there", lambda it: _last_deploy_in(it.project_view.in_project)),
+    ("first session there", lambda it: _moment_of(it.project_view, "first_session_time")),
+    ("last session there", lambda it: _moment_of(it.project_view, "last_session_time")),
     ("next", lambda it: version_of(it.project_view.next_release)),
     ("previous", lambda it: version_of(it.project_view.previous_release)),
     ("first", lambda it: version_of(it.project_view.first_release)),

@@ -25,6 +25,7 @@ A query is terms with spaces between them, all of which must hold:
              release.created release.released finalized status project
              environment ref owner label.NAME author commit repository
              reference deployed deployed.ENVIRONMENT file commits deploys
+             release.stage
   versions   1.2.3, >=1.2, app@1.2, 1.2.*      release:latest: each project's
   times      2026-11-20, >=2026-11-20T10:00, -7d (the last), +4w (longer ago)
 docs/search.md tells all of it.
@@ -91,7 +92,7 @@ environment_option = click.option(
     "environments",
     multiple=True,
     metavar="NAME",
-    help="Only what was deployed there; repeat for more.",
+    help='Only what was deployed there, or had sessions there; "" for sessions of none; repeat for more.',
 )
 project_option = click.option(
     "--project", "projects", multiple=True, metavar="SLUG", help="Only of this project; repeat for more."

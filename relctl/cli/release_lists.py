@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import click
-from releaseregistry.v1.releases_pb2 import ListReleasesResponse, Release, ReleaseSort, SortDirection
+from releaseregistry.v1.releases_pb2 import HealthOptions, ListReleasesResponse, Release, ReleaseSort, SortDirection
 
 from relctl.cli.application import Application, note, print_json
 from relctl.cli.bars import waiting
+from relctl.cli.health_columns import health_columns
+from relctl.cli.health_options import check_summary_period, health_options
 from relctl.cli.options import Leaf, limit_option, pass_application
-from relctl.cli.release_columns import FLAT_COLUMNS, LIST_COLUMNS
+from relctl.cli.release_columns import BRIEF_COLUMNS, BRIEF_FLAT_COLUMNS, FLAT_COLUMNS, LIST_COLUMNS
 from relctl.cli.release_filters import (
     LANGUAGE,
     all_projects_option,
@@ -31,7 +33,17 @@ SORTS: Final = {
     "name": ReleaseSort.RELEASE_SORT_NAME,
     "commits": ReleaseSort.RELEASE_SORT_COMMITS,
     "deploys": ReleaseSort.RELEASE_SORT_DEPLOYS,
+    "sessions": ReleaseSort.RELEASE_SORT_SESSIONS,
+    "users": ReleaseSort.RELEASE_SORT_USERS,
+    "sessions-24h": ReleaseSort.RELEASE_SORT_SESSIONS_24H,
+    "users-24h": ReleaseSort.RELEASE_SORT_USERS_24H,
+    "crash-free-sessions": ReleaseSort.RELEASE_SORT_CRASH_FREE_SESSIONS,
+    "crash-free-users": ReleaseSort.RELEASE_SORT_CRASH_FREE_USERS,
+    "adoption": ReleaseSort.RELEASE_SORT_ADOPTION,
 }
+SORTS_BY_SESSIONS: Final = frozenset(
+    {"sessions", "users", "sessions-24h", "users-24h", "crash-free-sessions", "crash-free-users"}
+)
 DIRECTIONS: Final = {
     None: SortDirection.SORT_DIRECTION_UNSPECIFIED,
     True: SortDirection.SORT_DIRECTION_ASCENDING,
@@ -45,11 +57,20 @@ AskPage = Callable[[int, str], ListReleasesResponse]
 
 @click.command("list", cls=Leaf, epilog=LANGUAGE)
 @filter_options()
-@click.option("--sort", type=click.Choice(list(SORTS)), default="date", show_default=True, help="What to sort by.")
 @click.option(
-    "--ascending/--descending", default=None, help="Which way. [default: descending, but --sort name ascending]"
+    "--sort",
+    type=click.Choice(list(SORTS)),
+    default="date",
+    show_default=True,
+    help="What to sort by. Sessions and users need --flatten, adoption a single --environment.",
+)
+@click.option(
+    "--ascending/--descending",
+    default=None,
+    help="Which way. [default: descending, but ascending by name, and by crash-free shares: the least stable first]",
 )
 @click.option("--flatten", is_flag=True, help="A row for each release and project.")
+@health_options
 @click.option("--page-size", type=click.IntRange(1, 1000), metavar="N", help="How many on a page. [default: 100]")
 @click.option("--page-token", default="", metavar="TOKEN", help="The page that an earlier one told this token for.")
 @click.option("--all", "everything", is_flag=True, help="All pages, not only the first.")
@@ -63,6 +84,7 @@ def list_releases(
     sort: str,
     ascending: bool | None,
     flatten: bool,
+    health_options: HealthOptions | None,
     page_size: int | None,
     page_token: str,
     everything: bool,
@@ -78,7 +100,10 @@ def list_releases(
       relctl release list --query 'release.version:>=1.2 !has:deployed' --sort version
       relctl release list --query 'author:ann@example.com OR label.team:pay*' --all
       relctl release list --status archived --created 14d --count
+      relctl release list --flatten --health --sort crash-free-sessions --environment production
     """
+    _check_sort(sort, flatten=flatten, environments=only.environments)
+    check_summary_period(health_options, sorted_by_it=sort in SORTS_BY_SESSIONS)
     if everything and limit is not None:
         raise click.UsageError("--all and --limit exclude each other")
     if count and (everything or versions or page_token or limit is not None or page_size is not None):
@@ -92,14 +117,22 @@ def list_releases(
 
     def ask_page(size: int, token: str) -> ListReleasesResponse:
         return application.client.releases.list_page(
-            organization, only, order=order, flatten=flatten, page_size=size, page_token=token
+            organization,
+            only,
+            order=order,
+            flatten=flatten,
+            health_options=health_options,
+            page_size=size,
+            page_token=token,
         )
 
     def show(found: Iterator[Release], *, nothing: str = "no releases") -> None:
         if versions:
             application.show_lines((release.version for release in found), nothing=nothing)
         else:
-            application.show_list(found, FLAT_COLUMNS if flatten else LIST_COLUMNS, nothing=nothing)
+            brief, whole = (BRIEF_FLAT_COLUMNS, FLAT_COLUMNS) if flatten else (BRIEF_COLUMNS, LIST_COLUMNS)
+            columns = brief if health_options is not None and health_options.health else whole
+            application.show_list(found, [*columns, *health_columns(health_options)], nothing=nothing)
 
     if everything or limit is not None:
         size = page_size or min(limit or PAGE_SIZE, PAGE_SIZE)
@@ -109,6 +142,13 @@ def list_releases(
         page = ask_page(page_size or 0, page_token)
     show(iter(page.releases), nothing="no releases so far" if page.next_page_token else "no releases")
     _tell_more(page)
+
+
+def _check_sort(sort: str, *, flatten: bool, environments: Sequence[str]) -> None:
+    if sort in SORTS_BY_SESSIONS and not flatten:
+        raise click.UsageError(f"--sort {sort} is about a release in a project: say --flatten, too")
+    if sort == "adoption" and len(environments) != 1:
+        raise click.UsageError("--sort adoption is about one environment: say --environment, once")
 
 
 def _walk(ask_page: Callable[[str], ListReleasesResponse], token: str, *, limit: int | None) -> Iterator[Release]:

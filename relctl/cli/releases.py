@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 import click
-from releaseregistry.v1.releases_pb2 import CreateReleaseOutcome, Release, ReleaseStatus
+from releaseregistry.v1.releases_pb2 import CreateReleaseOutcome, HealthOptions, Release, ReleaseStatus
 
 from relctl.cli.application import Application, note, print_json
+from relctl.cli.health_columns import health_columns
+from relctl.cli.health_options import check_summary_period, health_options
 from relctl.cli.labels import label_option, remove_label_option
 from relctl.cli.options import Folder, ask, pass_application, yes_option
 from relctl.cli.release_bulk import bulk
-from relctl.cli.release_columns import COLUMNS, PROJECT_COLUMNS, STATUSES
+from relctl.cli.release_columns import COLUMNS, PROJECT_COLUMNS, STATUSES, of_release
 from relctl.cli.release_filters import (
     LANGUAGE,
     environment_option,
@@ -116,6 +118,7 @@ def create(
 @environment_option
 @status_option()
 @query_option("Beside it are only releases that this finds.")
+@health_options
 @pass_application
 def get(
     application: Application,
@@ -124,22 +127,30 @@ def get(
     environments: tuple[str, ...],
     status: str | None,
     query: str,
+    health_options: HealthOptions | None,
 ) -> None:
     r"""Show a release, its last commit and its heads; with a project, also the next, previous, first and last release.
 
     --environment, --status and --query say among which releases the next and the previous one are sought; the first and
-    the last one mind only --environment.
+    the last one mind only --environment. What --health and --stages add is of these environments, too; `relctl health`
+    shows more.
 
     \b
     Examples:
       relctl release get app@1.0.0
       relctl release get app@1.0.0 --project web --env production --query 'release.version:*'
+      relctl release get app@1.0.0 --health --stages
     """
+    check_summary_period(health_options)
     releases = application.client.releases
+    more = health_columns(health_options)
     if project is None:
-        if environments or status or query:
+        if status or query or (environments and health_options is None):
             raise click.UsageError("--environment, --status and --query are about a project's releases: say --project")
-        application.show(releases.get(application.organization, version), COLUMNS)
+        found = releases.get(
+            application.organization, version, environments=environments, health_options=health_options
+        )
+        application.show(found, [*COLUMNS, *more])
         return
     answer = releases.get_in_project(
         application.organization,
@@ -148,8 +159,9 @@ def get(
         query=remember_query(query),
         environments=environments,
         statuses=statuses_of(status),
+        health_options=health_options,
     )
-    application.show(answer, PROJECT_COLUMNS)
+    application.show(answer, [*PROJECT_COLUMNS, *((title, of_release(value)) for title, value in more)])
     if answer.project_view.incomplete:
         note(f"the next or the previous one may be further away than the {LOOKED_AT:,} releases looked at")
 
@@ -235,9 +247,13 @@ def restore(application: Application, version: str) -> None:
 @click.argument("version")
 @yes_option
 @click.option("--etag", default="", help="Delete it only if it still has this etag.")
+@click.option("--force", is_flag=True, help="Even if it had sessions in the last 90 days.")
 @pass_application
-def delete(application: Application, version: str, yes: bool, etag: str) -> None:
+def delete(application: Application, version: str, yes: bool, etag: str, force: bool) -> None:
     r"""Delete a release with its files and all else of it.
+
+    One that had sessions in the last 90 days is refused with RELEASE_HAS_HEALTH, unless --force is said: sessions that
+    come later would make it anew.
 
     \b
     Example:
@@ -246,7 +262,7 @@ def delete(application: Application, version: str, yes: bool, etag: str) -> None
     if not yes:  # the organization is looked up only where the question needs it
         question = f"Delete release {version} of {application.organization} with its files?"
         ask(question, yes=yes, declined=f"release {version} was not deleted")
-    application.client.releases.delete(application.organization, version, etag=etag)
+    application.client.releases.delete(application.organization, version, etag=etag, force=force)
     application.say(f"release {version} deleted")
 
 

@@ -10,6 +10,7 @@ from releaseregistry.v1 import activities_pb2 as pb
 from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, to_timestamp
 from server.names import parse_release, project_name, token_name, uid
+from store.access.access import SERVER
 from store.activity.list import ActivityFilter, ActivityRow
 from store.errors import InvalidField
 
@@ -42,7 +43,7 @@ def activity_message(organization: str, activity: ActivityRow) -> pb.Activity:
         project="" if activity.project_slug is None else project_name(organization, activity.project_slug),
         subject=activity.subject,
         data=data,
-        token=token_name(organization, activity.token_id),
+        token="" if activity.token_id == SERVER.token_id else token_name(organization, activity.token_id),
         caller=activity.caller,
         happen_time=to_timestamp(activity.happen_time),
     )

@@ -7,6 +7,7 @@ from releaseregistry.v1 import admin_pb2 as pb
 from store.blobs.check import Checked
 from store.blobs.collector import Collected
 from store.errors import InvalidField
+from store.health.adoption import AdoptionRun
 
 
 def collected_message(found: Collected) -> pb.CollectGarbageResponse:
@@ -17,6 +18,16 @@ def collected_message(found: Collected) -> pb.CollectGarbageResponse:
         removed_pack_count=found.packs,
         rewritten_pack_count=found.rewritten_packs,
         freed_bytes=found.freed_bytes,
+    )
+
+
+def adoption_message(run: AdoptionRun) -> pb.RunAdoptionResponse:
+    """What RunAdoption answers."""
+    return pb.RunAdoptionResponse(
+        project_count=run.projects,
+        adopted_count=run.adopted,
+        replaced_count=run.replaced,
+        created_release_count=run.created,
     )
 
 

@@ -23,6 +23,7 @@ _OUTCOMES: Final = {
     BulkOutcome.UNCHANGED: pb.BULK_RELEASE_OUTCOME_UNCHANGED,
     BulkOutcome.FORBIDDEN: pb.BULK_RELEASE_OUTCOME_FORBIDDEN,
     BulkOutcome.TOO_MANY_LABELS: pb.BULK_RELEASE_OUTCOME_TOO_MANY_LABELS,
+    BulkOutcome.HAS_HEALTH: pb.BULK_RELEASE_OUTCOME_HAS_HEALTH,
 }
 
 
@@ -31,7 +32,7 @@ def bulk_change(request: pb.BulkUpdateReleasesRequest) -> BulkChange:
     action = _ACTIONS.get(request.action)
     if action is None:
         raise InvalidField("action", f"{request.action} is nothing that is done to releases")
-    return BulkChange(action, dict(request.set_labels), tuple(request.remove_labels))
+    return BulkChange(action, dict(request.set_labels), tuple(request.remove_labels), force=request.force)
 
 
 def bulk_message(updated: BulkUpdated, token: Callable[[Position | None], str]) -> pb.BulkUpdateReleasesResponse:

@@ -13,11 +13,17 @@ from store.deploys.environments import EnvironmentRow
 from store.errors import InvalidField
 
 
-def named_environments(names: Iterable[str], *, field: str) -> tuple[str, ...]:
-    """The environments that a request names, each once, in its order. Raises InvalidField for an empty one."""
+def any_environments(names: Iterable[str]) -> tuple[str, ...]:
+    """The environments of sessions that a request names, each once, in its order; empty for sessions without one."""
+    return tuple(dict.fromkeys(names))
+
+
+def named_environments(names: Iterable[str], *, field: str, what: str = "a deploy") -> tuple[str, ...]:
+    """The environments that a request names, each once, in its order. Raises InvalidField for an empty one, which
+    `what` never has."""
     environments = tuple(dict.fromkeys(names))
     if "" in environments:
-        raise InvalidField(f"{field}[{environments.index('')}]", "is empty, and a deploy always has an environment")
+        raise InvalidField(f"{field}[{environments.index('')}]", f"is empty, and {what} always has an environment")
     return environments
 
 

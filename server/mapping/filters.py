@@ -8,13 +8,15 @@ from typing import Any, Final
 from google.protobuf.message import Message
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.mapping.environments import named_environments
+from server.mapping.environments import any_environments
+from server.mapping.health_options import health_wanted
 from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros
 from store.access.projects import ProjectSlugText, QualifiedSlug
 from store.errors import InvalidField
 from store.releases.rows import ReleaseStatus
 from store.search.filters import ANY_TIME, ReleaseFilter, TimeSpan
+from store.search.health_orders import SHARES, HealthOrder, HealthSort
 from store.search.language.times import read_period
 from store.search.language.tree import MINUTE
 from store.search.orders import Order, ReleaseSort
@@ -26,7 +28,7 @@ _STATUSES: Final[dict[int, ReleaseStatus]] = {
     pb.RELEASE_STATUS_OPEN: ReleaseStatus.OPEN,
     pb.RELEASE_STATUS_ARCHIVED: ReleaseStatus.ARCHIVED,
 }
-_SORTS: Final[dict[int, ReleaseSort]] = {
+_SORTS: Final[dict[int, ReleaseSort | HealthSort]] = {
     pb.RELEASE_SORT_UNSPECIFIED: ReleaseSort.DATE,
     pb.RELEASE_SORT_DATE: ReleaseSort.DATE,
     pb.RELEASE_SORT_RELEASED: ReleaseSort.RELEASED,
@@ -35,6 +37,7 @@ _SORTS: Final[dict[int, ReleaseSort]] = {
     pb.RELEASE_SORT_NAME: ReleaseSort.NAME,
     pb.RELEASE_SORT_COMMITS: ReleaseSort.COMMITS,
     pb.RELEASE_SORT_DEPLOYS: ReleaseSort.DEPLOYS,
+    **{int(sort): sort for sort in HealthSort},
 }
 _DESCENDING: Final[dict[int, bool]] = {pb.SORT_DIRECTION_ASCENDING: False, pb.SORT_DIRECTION_DESCENDING: True}
 
@@ -53,24 +56,29 @@ def release_filter(request: Any, organization: str) -> ReleaseFilter:
         query=request.query if "query" in fields else "",
         projects=projects,
         every_project=takes_every_project(projects),
-        environments=named_environments(request.environments, field="environments") if "environments" in fields else (),
+        environments=any_environments(request.environments) if "environments" in fields else (),
         statuses=statuses_of(request.statuses) if "statuses" in fields else (),
-        created=_span(request, "created") if "created" in fields else ANY_TIME,
-        released=_span(request, "released") if "released" in fields else ANY_TIME,
+        created=span_of(request, "created") if "created" in fields else ANY_TIME,
+        released=span_of(request, "released") if "released" in fields else ANY_TIME,
     )
 
 
-def order_of(request: Any) -> Order:
-    """What a request wants its list sorted by: its fields sort and direction. Raises InvalidField."""
+def order_of(request: Any) -> Order | HealthOrder:
+    """What a request wants its list sorted by: its fields sort and direction, and the period of its health_options.
+
+    Raises InvalidField.
+    """
     sort = _SORTS.get(request.sort)
     if sort is None:
         raise InvalidField("sort", f"{request.sort} is nothing that releases are sorted by")
-    if request.direction == pb.SORT_DIRECTION_UNSPECIFIED:
-        return Order(sort, descending=sort is not ReleaseSort.NAME)
-    descending = _DESCENDING.get(request.direction)
-    if descending is None:
-        raise InvalidField("direction", f"{request.direction} is no direction")
-    return Order(sort, descending=descending)
+    descending = sort is not ReleaseSort.NAME and sort not in SHARES
+    if request.direction != pb.SORT_DIRECTION_UNSPECIFIED:
+        if request.direction not in _DESCENDING:
+            raise InvalidField("direction", f"{request.direction} is no direction")
+        descending = _DESCENDING[request.direction]
+    if isinstance(sort, ReleaseSort):
+        return Order(sort, descending=descending)
+    return HealthOrder(sort, descending, health_wanted(request.health_options).summary_period)
 
 
 def statuses_of(statuses: Iterable[int]) -> tuple[ReleaseStatus, ...]:
@@ -94,8 +102,8 @@ def takes_every_project(projects: Iterable[ProjectSlugText]) -> bool:
     return any((name.slug if isinstance(name, QualifiedSlug) else name) == EVERY_PROJECT for name in projects)
 
 
-def _span(request: Message, field: str) -> TimeSpan:
-    """The span of time in a field; all times where it is not set."""
+def span_of(request: Message, field: str) -> TimeSpan:
+    """The span of time in a field; all times where it is not set. Raises InvalidField."""
     if not request.HasField(field):
         return ANY_TIME
     span: pb.TimeRange = getattr(request, field)

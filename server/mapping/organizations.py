@@ -35,7 +35,7 @@ ORGANIZATION_CHANGEABLE: Final = (
     "events_member_admin",
     "alerts_member_write",
 )
-PROJECT_CHANGEABLE: Final = ("slug", "display_name", "platform")
+PROJECT_CHANGEABLE: Final = ("slug", "display_name", "platform", "manual_releases")
 REPOSITORY_CHANGEABLE: Final = ("display_name", "url", "provider", "external_id", "state")
 
 # A type that is not said, or cleared, is a letter.
@@ -105,7 +105,7 @@ def organization_message(row: OrganizationDetails) -> pb.Organization:
 def project_draft(request: pb.CreateProjectRequest) -> ProjectDraft:
     """The project that a request asks for."""
     asked = request.project
-    return ProjectDraft(asked.slug, asked.display_name, asked.platform)
+    return ProjectDraft(asked.slug, asked.display_name, asked.platform, asked.manual_releases)
 
 
 def project_changes(request: pb.UpdateProjectRequest) -> ProjectChanges:
@@ -116,6 +116,7 @@ def project_changes(request: pb.UpdateProjectRequest) -> ProjectChanges:
         slug=asked.slug if "slug" in paths else None,
         display_name=asked.display_name if "display_name" in paths else None,
         platform=asked.platform if "platform" in paths else None,
+        manual_releases=asked.manual_releases if "manual_releases" in paths else None,
     )
 
 
@@ -127,6 +128,7 @@ def project_message(organization: OrganizationRow, project: ProjectDetails) -> p
         slug=project.slug,
         display_name=project.display_name,
         platform=project.platform,
+        manual_releases=project.manual_releases,
         create_time=to_timestamp(project.create_time),
         update_time=to_timestamp(project.update_time),
     )

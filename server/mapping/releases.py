@@ -8,9 +8,11 @@ from typing import Final
 
 from releaseregistry.v1 import releases_pb2 as pb
 
+from server.mapping.adoption import stage_message
 from server.mapping.commits import author_message, commit_draft, commit_message, head_message, ref_draft
 from server.mapping.deploys import deploy_message
 from server.mapping.filters import release_status
+from server.mapping.health import listed_health_message
 from server.mapping.masks import changed_paths
 from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
@@ -117,13 +119,22 @@ def release_message(details: ReleaseDetails) -> pb.Release:
 
 def in_project_message(organization: str, faring: InProjectRow) -> pb.ReleaseInProject:
     """How a release fares in a project of the organization of this slug."""
-    if not faring.deploy_count:
+    told = faring.told
+    if not faring.deploy_count and told is None:
         return _never_deployed_message(organization, faring.slug)
-    return pb.ReleaseInProject(
+    message = pb.ReleaseInProject(
         project=project_name(organization, faring.slug),
         deploy_count=faring.deploy_count,
         last_deploy_time=optional_timestamp(faring.last_deploy_time),
     )
+    if told is not None:
+        message.adoptions.extend(stage_message(organization, faring.slug, row) for row in told.stages)
+        if told.health is not None:
+            health = told.health
+            message.health.CopyFrom(
+                listed_health_message(health.figures, health.shares, health.series, has_health_data=health.has_data)
+            )
+    return message
 
 
 @lru_cache(maxsize=READ_VERSIONS)

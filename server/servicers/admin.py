@@ -7,10 +7,11 @@ from collections.abc import Callable
 from releaseregistry.v1 import admin_pb2 as pb
 
 from server.calls import Call
-from server.mapping.admin import checked_message, checked_percent, collected_message
+from server.mapping.admin import adoption_message, checked_message, checked_percent, collected_message
 from store import Store
 from store.blobs.check import check_storage
 from store.blobs.collector import Collector
+from store.health.adoption import run_adoption
 
 
 class AdminServicer:
@@ -26,6 +27,9 @@ class AdminServicer:
         else:
             found = self._collector.collect(confirmed=True, stopped=_asking(call))
         return collected_message(found)
+
+    def RunAdoption(self, request: pb.RunAdoptionRequest, call: Call) -> pb.RunAdoptionResponse:  # noqa: ARG002 - it asks nothing
+        return adoption_message(run_adoption(self._store.db, stopped=_asking(call)))
 
     def CheckStorage(self, request: pb.CheckStorageRequest, call: Call) -> pb.CheckStorageResponse:
         checked = check_storage(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from releaseregistry.v1 import releases_pb2 as pb
 
 from server.calls import Call
-from server.mapping.environments import optional_environment
+from server.mapping.environments import any_environments, optional_environment
 from server.mapping.filters import order_of, release_filter
+from server.mapping.health_options import health_wanted
 from server.mapping.project_views import project_view_message, refuse_filters
 from server.mapping.projects import named_project
 from server.mapping.releases import (
@@ -21,6 +22,7 @@ from server.names import parse_organization, parse_release
 from store import Store
 from store.releases.create import create_release
 from store.releases.delete import delete_release
+from store.releases.details import ReleaseDetails
 from store.releases.read import get_previous_release, get_release
 from store.releases.update import update_release
 from store.search.list import list_releases
@@ -49,7 +51,16 @@ class ReleaseRpcs:
         full = request.view != pb.RELEASE_VIEW_BASIC
         if not request.project:
             refuse_filters(request)
-            details = get_release(self._store.db, call.access, name.organization, name.version, contents=full)
+            details = get_release(
+                self._store.db,
+                call.access,
+                name.organization,
+                name.version,
+                contents=full,
+                health=health_wanted(request.health_options),
+                environments=any_environments(request.environments),
+            )
+            self._seek(request, details)
             return pb.GetReleaseResponse(release=release_message(details))
         seen = get_release_in_project(
             self._store.db,
@@ -59,22 +70,27 @@ class ReleaseRpcs:
             named_project(request.project, name.organization, field="project"),
             release_filter(request, name.organization),
             contents=full,
+            health=health_wanted(request.health_options),
         )
+        self._seek(request, seen.details)
         return pb.GetReleaseResponse(release=release_message(seen.details), project_view=project_view_message(seen))
 
     def ListReleases(self, request: pb.ListReleasesRequest, call: Call) -> pb.ListReleasesResponse:
         organization = parse_organization(request.parent, field="parent")
+        wanted = release_filter(request, organization)
         listed = list_releases(
             self._store.db,
             call.access,
             organization,
-            release_filter(request, organization),
+            wanted,
             order=order_of(request),
             page=call.page(request),
             contents=request.view == pb.RELEASE_VIEW_FULL,
             flatten=request.flatten,
             count_total=request.count_total,
+            health=health_wanted(request.health_options),
         )
+        self._store.sought.in_organization(organization, wanted.projects)
         total = listed.total
         return pb.ListReleasesResponse(
             releases=[release_message(details) for details in listed.page.items],
@@ -105,6 +121,7 @@ class ReleaseRpcs:
             name.organization,
             name.version,
             etag=request.etag,
+            force=request.force,
             terms=call.terms(request, deleted_message, pb.DeleteReleaseResponse),
         )
 
@@ -114,3 +131,8 @@ class ReleaseRpcs:
             self._store.db, call.access, name.organization, name.version, environment=optional_environment(request)
         )
         return pb.GetPreviousReleaseResponse(release=None if previous is None else release_message(previous))
+
+    def _seek(self, request: pb.GetReleaseRequest, details: ReleaseDetails) -> None:
+        """Whoever asks how healthy a release is will ask for those that only sessions know, too."""
+        if request.HasField("health_options"):
+            self._store.sought.in_projects(details.release.project_ids)

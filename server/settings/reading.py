@@ -52,6 +52,7 @@ def read_settings(
         values["database"] = f"sqlite://{values['data']}/registry.db"
     settings = Settings(**values)
     files.check_bucket(settings)
+    work.check_days(settings)
     network.check_encryption(settings, said)
     return settings
 

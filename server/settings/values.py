@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from store.health.items import SessionLimits
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -34,6 +36,9 @@ class Settings:
     call_seconds: int
     silence_seconds: int
     drain_seconds: int
+    session_days: int
+    health_hour_days: int
+    health_days: int
     log_level: str
 
     @property
@@ -48,6 +53,11 @@ class Settings:
             return None
         bucket, _, prefix = self.blobs.removeprefix("s3://").partition("/")
         return bucket, prefix.strip("/")
+
+    @property
+    def session_limits(self) -> SessionLimits:
+        """How long what sessions come to is kept."""
+        return SessionLimits(self.session_days, self.health_hour_days, self.health_days)
 
     @property
     def uses_sqlite(self) -> bool:

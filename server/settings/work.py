@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from server.settings.parsing import choice, number
-from server.settings.setting import Setting
+from server.settings.setting import Setting, SettingWrong
+from server.settings.values import Settings
 
 SETTINGS: Final = (
     Setting(
@@ -19,8 +20,8 @@ SETTINGS: Final = (
         "stream_slots",
         "24",
         "calls, 1 to 1000",
-        "How many uploads, downloads and SetCommits are worked on at a time; further ones are refused with "
-        "STREAMS_BUSY. One connection reaches at most 96 slots of both kinds.",
+        "How many uploads, downloads, SetCommits and StreamSessions are worked on at a time; further ones are refused "
+        "with STREAMS_BUSY. One connection reaches at most 96 slots of both kinds.",
         number(1, 1000),
     ),
     Setting(
@@ -46,6 +47,28 @@ SETTINGS: Final = (
         number(0, 3600),
     ),
     Setting(
+        "session_days",
+        "31",
+        "days, 1 to 90",
+        "How long ago a session may have begun that is told of. What was told of each is kept a day longer, so "
+        "that nothing counts twice.",
+        number(1, 90),
+    ),
+    Setting(
+        "health_hour_days",
+        "35",
+        "days, 3 to 400",
+        "How long what sessions say is kept hour by hour; longer than `RELEASES_SESSION_DAYS`.",
+        number(3, 400),
+    ),
+    Setting(
+        "health_days",
+        "400",
+        "days, 92 to 4000",
+        "How long what sessions say is kept day by day; not shorter than hour by hour.",
+        number(92, 4000),
+    ),
+    Setting(
         "log_level",
         "info",
         "debug, info, warning or error",
@@ -53,3 +76,13 @@ SETTINGS: Final = (
         choice("debug", "info", "warning", "error"),
     ),
 )
+
+
+def check_days(settings: Settings) -> None:
+    """What is made of something is kept longer than that; raises SettingWrong."""
+    if settings.health_hour_days <= settings.session_days:
+        days = f"RELEASES_SESSION_DAYS={settings.session_days}"
+        raise SettingWrong(f"{days}: must be less than RELEASES_HEALTH_HOUR_DAYS, {settings.health_hour_days}.")
+    if settings.health_days < settings.health_hour_days:
+        days = f"RELEASES_HEALTH_DAYS={settings.health_days}"
+        raise SettingWrong(f"{days}: must be at least RELEASES_HEALTH_HOUR_DAYS, {settings.health_hour_days}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from store.access.scopes import ANY
 
@@ -32,3 +33,9 @@ class Access:
     def may(self, scope: str) -> bool:
         """Whether a method that requires `scope` may be called; `any` is required by methods open to every token."""
         return scope == ANY or scope in self.scopes
+
+
+SERVER: Final = Access(
+    token_id=bytes(16), organization_id=None, scopes=frozenset(), all_projects=True, project_ids=frozenset()
+)
+"""Who does what the server does by itself: activities then tell of no token."""

@@ -129,12 +129,18 @@ def keep_projects(tx: Transaction, projects: Sequence[ProjectRow]) -> None:
     """
     if tx.is_alone:
         return
-    standing: set[bytes] = set()
-    for batch in batches([project.id for project in projects]):
-        standing.update(id_ for (id_,) in tx.share(_standing(len(batch)), **filled(batch)))
+    standing = standing_projects(tx, [project.id for project in projects])
     gone = [project.slug for project in projects if project.id not in standing]
     if gone:
         raise ProjectForbidden(gone)
+
+
+def standing_projects(tx: Transaction, ids: Sequence[bytes]) -> set[bytes]:
+    """Those of the projects, sorted, that are there; they stand until the transaction ends."""
+    standing: set[bytes] = set()
+    for batch in batches(ids):
+        standing.update(id_ for (id_,) in tx.share(_standing(len(batch)), **filled(batch)))
+    return standing
 
 
 def projects_to_list(

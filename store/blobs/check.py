@@ -15,7 +15,6 @@ import peewee
 
 from store.blobs.check_rows import bad_rows, inline_contents
 from store.blobs.check_words import chunk_words, files_words
-from store.blobs.lease import Lease, holding_lease
 from store.blobs.models import DAMAGED, DELETING, LIVE, Chunk
 from store.blobs.packs import IndexDamaged, PackMissing, PackReader, PackStore
 from store.blobs.unknown import remove_unknown, unknown_packs
@@ -23,6 +22,7 @@ from store.blobs.unused import PackUse, packs_in_use
 from store.blobs.verifying import LIVE_CHUNKS, UNSTABLE, PackedChunk, mark_damaged, mark_sound, problem_of
 from store.database import Database, Query, hole
 from store.errors import CollectorBusy
+from store.leases import Job, Lease, holding_lease
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _check_unknown(
             if repair and not is_busy:
                 try:
                     if lease is None:
-                        lease = stack.enter_context(holding_lease(database))
+                        lease = stack.enter_context(holding_lease(database, Job.COLLECTION))
                     if not remove_unknown(database, packs, lease, stored):
                         continue  # its rows came just now
                     checked.repaired += 1

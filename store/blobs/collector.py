@@ -19,7 +19,6 @@ from typing import Final, TypeVar
 import peewee
 
 from store.blobs.grace import Grace
-from store.blobs.lease import Lease, holding_lease
 from store.blobs.merging import Batch, Merging
 from store.blobs.models import DELETING, LIVE, Chunk, Pack
 from store.blobs.packs import PackStore
@@ -38,6 +37,7 @@ from store.blobs.unused import (
 from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
 from store.errors import BlobsDown, ReadOnly, StorageFull, Unavailable
+from store.leases import Job, Lease, holding_lease
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,8 @@ class Collector:
         if not self.packs.writable or self.database.pending_migrations():
             raise ReadOnly
         cutoff = self.cutoff()
-        with holding_lease(self.database) as lease:
+        with holding_lease(self.database, Job.COLLECTION) as lease:
+            crashpoint("collect.lease_taken")
             found = Collected()
 
             def ended() -> bool:

@@ -93,16 +93,3 @@ class Pack(Model):
 
     class Meta:
         table_name = "pack"
-
-
-class CollectorLease(Model):
-    """One row for each job that one server does at a time. fence is raised by each new holder of the row, and checked
-    by every deletion; of the scrub, which deletes nothing, it says which share of the chunks is next."""
-
-    id = CountField(primary_key=True)
-    holder = TextField()
-    fence = CountField()
-    expire_time = TimeField()
-
-    class Meta:
-        table_name = "collector_lease"

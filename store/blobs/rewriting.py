@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 import xxhash
 import zstandard
 
-from store.blobs.lease import Lease
 from store.blobs.models import AS_IT_IS, LIVE, ZSTD, Chunk, Pack
 from store.blobs.packs import PackMissing, PackReader, PackSink, PackStore, Place
 from store.blobs.unused import PackUse
@@ -20,6 +19,7 @@ from store.blobs.verifying import LIVE_CHUNKS, PackedChunk, mark_damaged, stored
 from store.crashpoints import crashpoint
 from store.database import Database, Statement, Transaction, hole
 from store.errors import BlobsDown, CollectorBusy
+from store.leases import Lease
 
 log = logging.getLogger(__name__)
 

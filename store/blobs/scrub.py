@@ -13,11 +13,11 @@ from functools import partial
 from typing import Final
 
 from store.blobs.check import Checked, check_pack
-from store.blobs.lease import next_turn, turn_done
 from store.blobs.models import DELETING
 from store.blobs.packs import PackStore
 from store.blobs.unused import packs_in_use
 from store.database import Database
+from store.leases import Job, next_turn, turn_done
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def scrub(
 
     A damaged chunk counts as missing from then on: its next upload stores it anew. Raises BlobsDown.
     """
-    turn: int | None = database.write(partial(next_turn, every_us=EVERY_US))
+    turn: int | None = database.write(partial(next_turn, job=Job.SCRUB, every_us=EVERY_US))
     if turn is None:
         return 0
     checked = Checked()
@@ -52,7 +52,7 @@ def scrub(
             # A pack that is gone may be a disk that is: an operator says so, by a check that repairs.
             check_pack(database, packs, pack, checked, repair=True, missing_too=False, stopped=stopped)
             _pause((checked.bytes - before) / BYTES_PER_SECOND, stopped, sleep)
-    database.write(partial(turn_done, turn=turn))
+    database.write(partial(turn_done, job=Job.SCRUB, turn=turn))
     for text in checked.findings:
         log.error("the scrub found: %s", text)
     return checked.damaged

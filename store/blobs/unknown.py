@@ -8,12 +8,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from store.blobs.lease import Lease
 from store.blobs.models import DELETING, Pack
 from store.blobs.packs import PackStore, StoredPack
 from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
+from store.leases import Lease
 
 _AT_ONCE: Final = 500
 _NOBODY: Final = b"\0" * 16

@@ -49,6 +49,10 @@ class BytesField(BytesColumn):
         return value
 
 
+class DenseBytesField(BytesField):
+    """Bytes that no compression makes smaller: PostgreSQL, which would try at every write, is told so."""
+
+
 class IdField(BytesField):
     """An id of ours: 16 bytes, see `new_id`."""
 

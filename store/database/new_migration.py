@@ -21,6 +21,7 @@ from playhouse.schema_diff import SchemaDiff, diff_models
 
 from store.database import migrations
 from store.database.dialect import POSTGRESQL, SQLITE, Dialect
+from store.database.fields import DenseBytesField
 from store.database.sqlite_file import SqliteFile
 
 _CREATING = '''"""{title}."""
@@ -65,6 +66,11 @@ def creation(model: type[peewee.Model], dialect: Dialect) -> list[str]:
     statements = [str(context.query()[0]) for context in contexts]
     if dialect is POSTGRESQL:  # Peewee would tell PostgreSQL, too
         statements[0] = statements[0].removesuffix(" WITHOUT ROWID")
+        statements += [
+            f'ALTER TABLE "{model._meta.table_name}" ALTER COLUMN "{field.column_name}" SET STORAGE EXTERNAL'
+            for field in model._meta.sorted_fields
+            if isinstance(field, DenseBytesField)
+        ]
     return statements
 
 
@@ -102,7 +108,7 @@ def _renamed(statement: str, tables: Sequence[str]) -> str:
 def _folded(statement: str) -> str:
     """The statement with a line a column, so that it can be read."""
     if not statement.startswith("CREATE TABLE"):
-        return statement.replace(" ON ", "\n        ON ", 1)
+        return statement.replace(" ON ", "\n        ON ", 1).replace(" WHERE ", "\n        WHERE ", 1)
     head, _, rest = statement.partition(" (")
     columns, _, tail = rest.rpartition(")")
     return f"{head} (\n        " + _split(columns) + f"\n    ){tail}"

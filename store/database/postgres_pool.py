@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper, NumericBinaryLoader
 
 from store.database.failures import CannotOpen
+from store.database.turns import Turns
 from store.errors import DatabaseBusy, DatabaseDown
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -53,7 +54,7 @@ class _IntegerOrDecimal(NumericBinaryLoader):
 
 
 class Pool:
-    """Connections kept open and handed out, the last one returned first."""
+    """Connections kept open and handed out, the last one returned first, to whoever has waited longest."""
 
     def __init__(self, url: str, *, server_side_prepares: bool) -> None:
         check_driver(pq.__impl__)
@@ -69,14 +70,14 @@ class Pool:
             self._parameters["options"] = (
                 f"-c statement_timeout={STATEMENT_MS} -c idle_in_transaction_session_timeout={IDLE_MS}"
             )
-        self._free = threading.BoundedSemaphore(SIZE)
+        self._turns = Turns(SIZE)
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._closed = False
 
     def take(self, deadline: float) -> Connection:
         """A connection, to be given back. Raises `DatabaseBusy` at the deadline, `DatabaseDown` when none is made."""
-        if not self._free.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._turns.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise DatabaseBusy
         try:
             while True:
@@ -89,7 +90,7 @@ class Pool:
                 if not connection.closed:
                     return connection
         except BaseException:
-            self._free.release()
+            self._turns.release()
             raise
 
     def take_again(self, deadline: float) -> Connection:
@@ -122,7 +123,7 @@ class Pool:
                         return
             connection.close()
         finally:
-            self._free.release()
+            self._turns.release()
 
     def discard_idle(self) -> None:
         """Close what lies idle: when one connection was lost the server went away, and with it the others."""

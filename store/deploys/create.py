@@ -70,8 +70,10 @@ _INSERT_PROJECT: Final = Statement(
         )
     )
 )
-_IS_NEWER: Final = peewee.Tuple(peewee.EXCLUDED.last_finish_time, peewee.EXCLUDED.last_deploy_id) > peewee.Tuple(
-    ReleaseEnvironment.last_finish_time, ReleaseEnvironment.last_deploy_id
+# Where it had sessions only, this is the first deploy.
+_IS_NEWER: Final = ReleaseEnvironment.last_deploy_id.is_null() | (
+    peewee.Tuple(peewee.EXCLUDED.last_finish_time, peewee.EXCLUDED.last_deploy_id)
+    > peewee.Tuple(ReleaseEnvironment.last_finish_time, ReleaseEnvironment.last_deploy_id)
 )
 _COUNT_IN_ENVIRONMENT: Final = Statement(
     ReleaseEnvironment.insert(

@@ -95,6 +95,8 @@ _LAST_OF_RELEASE: Final = Query(
         ReleaseEnvironment.release_id == hole(ReleaseEnvironment.release_id),
         ReleaseEnvironment.project_id == hole(ReleaseEnvironment.project_id),
         ReleaseEnvironment.environment_id == hole(ReleaseEnvironment.environment_id),
+        # Without it, it had sessions there and no deploy.
+        ReleaseEnvironment.last_deploy_id.is_null(False),
     )
 )
 
@@ -129,6 +131,7 @@ def _running(size: int) -> Query[RunningDeploy]:
         .join(Project, on=(Project.id == ReleaseEnvironment.project_id))
         .where(
             ReleaseEnvironment.release_id.in_(holes(ReleaseEnvironment.release_id, size)),
+            ReleaseEnvironment.last_deploy_id.is_null(False),
             Release.delete_time.is_null(),
             ~peewee.fn.EXISTS(is_newer),
         )

@@ -1,4 +1,5 @@
-"""Environments: where releases run. They come with their first deploy and stay."""
+"""Environments: where releases run. They come with their first deploy, or with the release of their first session, and
+stay. That of sessions without one has an empty name, and is in no list."""
 
 from __future__ import annotations
 
@@ -110,6 +111,10 @@ def environment_ids(reader: Reader, organization_id: bytes, names: Sequence[str]
     return found
 
 
+# Sessions without an environment are kept in one with an empty name.
+_IS_NAMED: Final = Environment.display_name != ""
+
+
 def list_environments(
     db: Database,
     access: Access,
@@ -118,7 +123,8 @@ def list_environments(
     *,
     projects: Sequence[ProjectSlugText] = (),
 ) -> tuple[str, Page[EnvironmentRow]]:
-    """The organization's slug, and a page of the environments to which some of the projects were deployed, by name.
+    """The organization's slug, and a page of the environments to which some of the projects were deployed, or where
+    they had sessions, by name; never the empty one.
 
     `projects`: none for all that the caller may access. Of each environment the first 100 projects that the caller may
     access are told, whichever were asked for.
@@ -142,14 +148,14 @@ def _environments(
 ) -> list[EnvironmentRow]:
     columns = (Environment.id, Environment.display_name, Environment.create_time)
     if chosen.everything:
-        query = Environment.select(*columns).where(Environment.organization_id == organization.id)
+        query = Environment.select(*columns).where(_IS_NAMED, Environment.organization_id == organization.id)
         return [EnvironmentRow(*row) for row in reader.fetch(paged(query, page, [Environment.display_name]).tuples())]
     if len(chosen.ids) > MOST_RANGES:
         of_chosen = EnvironmentProject.select(peewee.SQL("1")).where(
             EnvironmentProject.environment_id == Environment.id, EnvironmentProject.project_id.in_(sorted(chosen.ids))
         )
         query = Environment.select(*columns).where(
-            Environment.organization_id == organization.id, peewee.fn.EXISTS(of_chosen)
+            _IS_NAMED, Environment.organization_id == organization.id, peewee.fn.EXISTS(of_chosen)
         )
         return [EnvironmentRow(*row) for row in reader.fetch(paged(query, page, [Environment.display_name]).tuples())]
     # A range of the index a project, no longer than the page; then the first of all of them.
@@ -157,7 +163,7 @@ def _environments(
     for project_id in sorted(chosen.ids):
         of_project = EnvironmentProject.select(
             EnvironmentProject.display_name, EnvironmentProject.environment_id
-        ).where(EnvironmentProject.project_id == project_id)
+        ).where(EnvironmentProject.project_id == project_id, EnvironmentProject.display_name != "")
         found.update(reader.fetch(paged(of_project, page, [EnvironmentProject.display_name]).tuples()))
     names = sorted(found, reverse=page.backward)[: page.limit]
     rows = reader.fetch(

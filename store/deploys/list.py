@@ -250,7 +250,7 @@ def _latest(reader: Reader, search: _Search, page: PageRequest) -> list[Place]:
 
 def _latest_of_release(search: _Search, release_id: bytes) -> Any:
     query = ReleaseEnvironment.select(ReleaseEnvironment.last_deploy_id).where(
-        ReleaseEnvironment.release_id == release_id
+        ReleaseEnvironment.release_id == release_id, ReleaseEnvironment.last_deploy_id.is_null(False)
     )
     return query if search.chosen.everything else query.where(ReleaseEnvironment.project_id.in_(search.chosen.ids))
 

@@ -73,20 +73,43 @@ class DeployProject(Model):
 
 
 class ReleaseEnvironment(Model):
-    """A release of a project in an environment: its newest deploy there, and how many there were."""
+    """A release of a project in an environment, to which it was deployed, or where it had sessions: its newest deploy
+    there, NULL without any, and how many there were; since when it is adopted there by its users, and since when it is
+    not any more (behaviour.md, Adoption)."""
 
     release_id = IdField()
     project_id = IdField()
     environment_id = IdField()
-    last_deploy_id = IdField()
-    last_finish_time = TimeField()
+    last_deploy_id = IdField(null=True)
+    last_finish_time = TimeField(null=True)
     deploy_count = CountField()
+    adopted_time = TimeField(null=True)
+    unadopted_time = TimeField(null=True)
 
     class Meta:
         table_name = "release_environment"
         primary_key = CompositeKey("release_id", "project_id", "environment_id")
         without_rowid = True
         indexes = (
-            (("project_id", "environment_id", "last_finish_time", "last_deploy_id"), True),
+            (("project_id", "environment_id", "last_finish_time", "last_deploy_id"), False),
             (("environment_id", "release_id", "project_id"), True),
         )
+
+
+# What adoption sorts by.
+ReleaseEnvironment.add_index(
+    ReleaseEnvironment.project_id,
+    ReleaseEnvironment.environment_id,
+    ReleaseEnvironment.adopted_time,
+    ReleaseEnvironment.release_id,
+    name="release_environment_adopted",
+    where=ReleaseEnvironment.adopted_time.is_null(False),
+)
+# What is adopted now: what a run of adoption looks through for what was replaced.
+ReleaseEnvironment.add_index(
+    ReleaseEnvironment.project_id,
+    ReleaseEnvironment.environment_id,
+    ReleaseEnvironment.release_id,
+    name="release_environment_adopted_now",
+    where=ReleaseEnvironment.adopted_time.is_null(False) & ReleaseEnvironment.unadopted_time.is_null(),
+)

@@ -42,6 +42,7 @@ from store.errors.files import (
     ProjectNotInRelease,
     ReadOutOfRange,
 )
+from store.errors.health import AdoptionBusy
 from store.errors.kinds import (
     Aborted,
     AlreadyExists,
@@ -71,6 +72,7 @@ from store.errors.organizations import (
 from store.errors.queries import QueryInvalid
 from store.errors.releases import (
     EtagMismatch,
+    ReleaseHasHealth,
     ReleaseNotFound,
     ReleasesNotFound,
 )
@@ -81,6 +83,7 @@ from store.errors.requests import (
     RequestIdReused,
     SizeMismatch,
 )
+from store.errors.thresholds import ThresholdNotFound, TooManyThresholds
 from store.errors.uploads import (
     ChunksMissing,
     DigestMismatch,
@@ -92,6 +95,7 @@ from store.errors.uploads import (
 
 __all__ = [
     "Aborted",
+    "AdoptionBusy",
     "AlreadyExists",
     "AvatarInvalid",
     "AvatarNotFound",
@@ -134,6 +138,7 @@ __all__ = [
     "ReadOnly",
     "ReadOutOfRange",
     "RegistryError",
+    "ReleaseHasHealth",
     "ReleaseNotFound",
     "ReleasesNotFound",
     "RepositoryExists",
@@ -144,7 +149,9 @@ __all__ = [
     "ScopeMissing",
     "SizeMismatch",
     "StorageFull",
+    "ThresholdNotFound",
     "TokenNotFound",
+    "TooManyThresholds",
     "Unauthenticated",
     "Unavailable",
     "UploadClosed",

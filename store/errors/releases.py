@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from store.errors.kinds import Aborted, FieldViolation, NotFound
+from store.errors.kinds import Aborted, FailedPrecondition, FieldViolation, NotFound
 
 
 class ReleaseNotFound(NotFound):
@@ -45,4 +45,15 @@ class EtagMismatch(Aborted):
     def __init__(self, etag: str) -> None:
         super().__init__(
             "The release changed since its etag was read. Read it again and repeat.", metadata={"etag": etag}
+        )
+
+
+class ReleaseHasHealth(FailedPrecondition):
+    """The release had sessions of late, and is not deleted by the way."""
+
+    def __init__(self, organization: str, version: str) -> None:
+        name = f"organizations/{organization}/releases/{version}"
+        super().__init__(
+            f"{name} had sessions in the last 90 days. To delete it all the same, with what they say of it, set force.",
+            metadata={"name": name},
         )

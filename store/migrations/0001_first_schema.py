@@ -50,12 +50,6 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE INDEX "chunk_pack_id_pack_offset"
         ON "chunk" ("pack_id", "pack_offset")""",
-    """CREATE TABLE "collector_lease" (
-        "id" INTEGER NOT NULL PRIMARY KEY,
-        "holder" TEXT NOT NULL,
-        "fence" INTEGER NOT NULL,
-        "expire_time" INTEGER NOT NULL
-    )""",
     """CREATE TABLE "commit" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -120,6 +114,14 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE INDEX "contentchunk_organization_id_chunk_sha256"
         ON "content_chunk" ("organization_id", "chunk_sha256")""",
+    """CREATE TABLE "counted_sessions" (
+        "project_id" BLOB NOT NULL,
+        "counts_id" BLOB NOT NULL,
+        "hour" INTEGER NOT NULL,
+        PRIMARY KEY ("project_id", "counts_id")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "countedsessions_hour_project_id_counts_id"
+        ON "counted_sessions" ("hour", "project_id", "counts_id")""",
     """CREATE TABLE "deploy" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -176,9 +178,79 @@ SQLITE = [
     ) WITHOUT ROWID""",
     """CREATE UNIQUE INDEX "environmentproject_environment_id_project_id"
         ON "environment_project" ("environment_id", "project_id")""",
+    """CREATE TABLE "health_day" (
+        "series_id" BLOB NOT NULL,
+        "start_time" INTEGER NOT NULL,
+        "session_count" INTEGER NOT NULL,
+        "crashed_count" INTEGER NOT NULL,
+        "abnormal_count" INTEGER NOT NULL,
+        "errored_count" INTEGER NOT NULL,
+        "error_count" INTEGER NOT NULL,
+        "users" BLOB,
+        "crashed_users" BLOB,
+        "durations" BLOB,
+        PRIMARY KEY ("series_id", "start_time")
+    )""",
+    """CREATE UNIQUE INDEX "healthday_start_time_series_id"
+        ON "health_day" ("start_time", "series_id")""",
+    """CREATE TABLE "health_hour" (
+        "series_id" BLOB NOT NULL,
+        "start_time" INTEGER NOT NULL,
+        "session_count" INTEGER NOT NULL,
+        "crashed_count" INTEGER NOT NULL,
+        "abnormal_count" INTEGER NOT NULL,
+        "errored_count" INTEGER NOT NULL,
+        "error_count" INTEGER NOT NULL,
+        "users" BLOB,
+        "crashed_users" BLOB,
+        "durations" BLOB,
+        PRIMARY KEY ("series_id", "start_time")
+    )""",
+    """CREATE UNIQUE INDEX "healthhour_start_time_series_id"
+        ON "health_hour" ("start_time", "series_id")""",
+    """CREATE TABLE "health_project" (
+        "project_id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "last_time" INTEGER NOT NULL,
+        "sought_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "healthproject_last_time_project_id"
+        ON "health_project" ("last_time", "project_id")""",
+    """CREATE UNIQUE INDEX "healthproject_organization_id_last_time_project_id"
+        ON "health_project" ("organization_id", "last_time", "project_id")""",
+    """CREATE TABLE "health_series" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "project_id" BLOB NOT NULL,
+        "version" TEXT NOT NULL,
+        "environment" TEXT NOT NULL,
+        "organization_id" BLOB NOT NULL,
+        "release_id" BLOB,
+        "first_time" INTEGER NOT NULL,
+        "last_time" INTEGER NOT NULL,
+        "days_until" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "healthseries_project_id_version_environment"
+        ON "health_series" ("project_id", "version", "environment")""",
+    """CREATE UNIQUE INDEX "healthseries_project_id_last_time_id"
+        ON "health_series" ("project_id", "last_time", "id")""",
+    """CREATE UNIQUE INDEX "healthseries_organization_id_version_project_id_environment"
+        ON "health_series" ("organization_id", "version", "project_id", "environment")""",
+    """CREATE INDEX "health_series_release"
+        ON "health_series" ("release_id", "id")
+        WHERE ("release_id" IS NOT NULL)""",
+    """CREATE INDEX "health_series_hours"
+        ON "health_series" ("days_until", "id")
+        WHERE ("last_time" >= "days_until")""",
     """CREATE TABLE "installation_secret" (
         "purpose" TEXT NOT NULL PRIMARY KEY,
         "value" BLOB NOT NULL
+    )""",
+    """CREATE TABLE "job_lease" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "holder" TEXT NOT NULL,
+        "fence" INTEGER NOT NULL,
+        "expire_time" INTEGER NOT NULL,
+        "due_time" INTEGER NOT NULL
     )""",
     """CREATE TABLE "organization" (
         "id" BLOB NOT NULL PRIMARY KEY,
@@ -201,7 +273,8 @@ SQLITE = [
     """CREATE UNIQUE INDEX "organization_slug_index"
         ON "organization" ("slug")""",
     """CREATE INDEX "organization_avatar_content"
-        ON "organization" ("avatar_content_id") WHERE ("avatar_content_id" IS NOT NULL)""",
+        ON "organization" ("avatar_content_id")
+        WHERE ("avatar_content_id" IS NOT NULL)""",
     """CREATE TABLE "organization_slug" (
         "slug" TEXT NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL
@@ -220,6 +293,7 @@ SQLITE = [
         "slug" TEXT NOT NULL,
         "display_name" TEXT NOT NULL,
         "platform" TEXT NOT NULL,
+        "manual_releases" INTEGER NOT NULL,
         "create_time" INTEGER NOT NULL,
         "update_time" INTEGER NOT NULL
     )""",
@@ -279,13 +353,17 @@ SQLITE = [
     """CREATE UNIQUE INDEX "release_organization_id_status_deploy_count_id"
         ON "release" ("organization_id", "status", "deploy_count", "id")""",
     """CREATE INDEX "release_package"
-        ON "release" ("organization_id", "package", "id") WHERE ("package" > '')""",
+        ON "release" ("organization_id", "package", "id")
+        WHERE ("package" > '')""",
     """CREATE INDEX "release_build_code"
-        ON "release" ("organization_id", "build_code", "id") WHERE ("build_code" > '')""",
+        ON "release" ("organization_id", "build_code", "id")
+        WHERE ("build_code" > '')""",
     """CREATE INDEX "release_ref"
-        ON "release" ("organization_id", "ref", "id") WHERE ("ref" > '')""",
+        ON "release" ("organization_id", "ref", "id")
+        WHERE ("ref" > '')""",
     """CREATE INDEX "release_folded_owner"
-        ON "release" ("organization_id", "folded_owner", "id") WHERE ("folded_owner" > '')""",
+        ON "release" ("organization_id", "folded_owner", "id")
+        WHERE ("folded_owner" > '')""",
     """CREATE TABLE "release_author" (
         "release_id" BLOB NOT NULL,
         "email" TEXT NOT NULL,
@@ -306,15 +384,23 @@ SQLITE = [
         "release_id" BLOB NOT NULL,
         "project_id" BLOB NOT NULL,
         "environment_id" BLOB NOT NULL,
-        "last_deploy_id" BLOB NOT NULL,
-        "last_finish_time" INTEGER NOT NULL,
+        "last_deploy_id" BLOB,
+        "last_finish_time" INTEGER,
         "deploy_count" INTEGER NOT NULL,
+        "adopted_time" INTEGER,
+        "unadopted_time" INTEGER,
         PRIMARY KEY ("release_id", "project_id", "environment_id")
     ) WITHOUT ROWID""",
-    """CREATE UNIQUE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
+    """CREATE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
         ON "release_environment" ("project_id", "environment_id", "last_finish_time", "last_deploy_id")""",
     """CREATE UNIQUE INDEX "releaseenvironment_environment_id_release_id_project_id"
         ON "release_environment" ("environment_id", "release_id", "project_id")""",
+    """CREATE INDEX "release_environment_adopted"
+        ON "release_environment" ("project_id", "environment_id", "adopted_time", "release_id")
+        WHERE ("adopted_time" IS NOT NULL)""",
+    """CREATE INDEX "release_environment_adopted_now"
+        ON "release_environment" ("project_id", "environment_id", "release_id")
+        WHERE (("adopted_time" IS NOT NULL) AND ("unadopted_time" IS NULL))""",
     """CREATE TABLE "release_file" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -385,7 +471,8 @@ SQLITE = [
     """CREATE UNIQUE INDEX "releaseproject_project_id_status_deploy_count_release_id"
         ON "release_project" ("project_id", "status", "deploy_count", "release_id")""",
     """CREATE INDEX "release_project_with_commits"
-        ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+        ON "release_project" ("project_id", "sort_time", "release_id")
+        WHERE ("commit_count" > 0)""",
     """CREATE TABLE "release_reference" (
         "release_id" BLOB NOT NULL,
         "reference" TEXT NOT NULL,
@@ -416,6 +503,35 @@ SQLITE = [
         ON "repository" ("organization_id", "provider", "external_id")""",
     """CREATE UNIQUE INDEX "repository_organization_id_display_name_id"
         ON "repository" ("organization_id", "display_name", "id")""",
+    """CREATE TABLE "session" (
+        "project_id" BLOB NOT NULL,
+        "session_id" BLOB NOT NULL,
+        "series_id" BLOB NOT NULL,
+        "hour" INTEGER NOT NULL,
+        "sequence" INTEGER NOT NULL,
+        "status" INTEGER NOT NULL,
+        "error_count" INTEGER NOT NULL,
+        "timed" INTEGER NOT NULL,
+        PRIMARY KEY ("project_id", "session_id")
+    ) WITHOUT ROWID""",
+    """CREATE UNIQUE INDEX "session_hour_project_id_session_id"
+        ON "session" ("hour", "project_id", "session_id")""",
+    """CREATE TABLE "threshold" (
+        "id" BLOB NOT NULL PRIMARY KEY,
+        "organization_id" BLOB NOT NULL,
+        "project_id" BLOB NOT NULL,
+        "environment" TEXT,
+        "metric" INTEGER NOT NULL,
+        "trigger" INTEGER NOT NULL,
+        "value_thousandths" INTEGER NOT NULL,
+        "window_seconds" INTEGER NOT NULL,
+        "create_time" INTEGER NOT NULL,
+        "update_time" INTEGER NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "threshold_project_id_id"
+        ON "threshold" ("project_id", "id")""",
+    """CREATE UNIQUE INDEX "threshold_organization_id_id"
+        ON "threshold" ("organization_id", "id")""",
     """CREATE TABLE "token" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB,
@@ -510,12 +626,6 @@ POSTGRESQL = [
     )""",
     """CREATE INDEX "chunk_pack_id_pack_offset"
         ON "chunk" ("pack_id", "pack_offset")""",
-    """CREATE TABLE "collector_lease" (
-        "id" BIGINT NOT NULL PRIMARY KEY,
-        "holder" TEXT COLLATE "C" NOT NULL,
-        "fence" BIGINT NOT NULL,
-        "expire_time" BIGINT NOT NULL
-    )""",
     """CREATE TABLE "commit" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -580,6 +690,14 @@ POSTGRESQL = [
     )""",
     """CREATE INDEX "contentchunk_organization_id_chunk_sha256"
         ON "content_chunk" ("organization_id", "chunk_sha256")""",
+    """CREATE TABLE "counted_sessions" (
+        "project_id" BYTEA NOT NULL,
+        "counts_id" BYTEA NOT NULL,
+        "hour" BIGINT NOT NULL,
+        PRIMARY KEY ("project_id", "counts_id")
+    )""",
+    """CREATE UNIQUE INDEX "countedsessions_hour_project_id_counts_id"
+        ON "counted_sessions" ("hour", "project_id", "counts_id")""",
     """CREATE TABLE "deploy" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -636,9 +754,85 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "environmentproject_environment_id_project_id"
         ON "environment_project" ("environment_id", "project_id")""",
+    """CREATE TABLE "health_day" (
+        "series_id" BYTEA NOT NULL,
+        "start_time" BIGINT NOT NULL,
+        "session_count" BIGINT NOT NULL,
+        "crashed_count" BIGINT NOT NULL,
+        "abnormal_count" BIGINT NOT NULL,
+        "errored_count" BIGINT NOT NULL,
+        "error_count" BIGINT NOT NULL,
+        "users" BYTEA,
+        "crashed_users" BYTEA,
+        "durations" BYTEA,
+        PRIMARY KEY ("series_id", "start_time")
+    )""",
+    """CREATE UNIQUE INDEX "healthday_start_time_series_id"
+        ON "health_day" ("start_time", "series_id")""",
+    """ALTER TABLE "health_day" ALTER COLUMN "users" SET STORAGE EXTERNAL""",
+    """ALTER TABLE "health_day" ALTER COLUMN "crashed_users" SET STORAGE EXTERNAL""",
+    """ALTER TABLE "health_day" ALTER COLUMN "durations" SET STORAGE EXTERNAL""",
+    """CREATE TABLE "health_hour" (
+        "series_id" BYTEA NOT NULL,
+        "start_time" BIGINT NOT NULL,
+        "session_count" BIGINT NOT NULL,
+        "crashed_count" BIGINT NOT NULL,
+        "abnormal_count" BIGINT NOT NULL,
+        "errored_count" BIGINT NOT NULL,
+        "error_count" BIGINT NOT NULL,
+        "users" BYTEA,
+        "crashed_users" BYTEA,
+        "durations" BYTEA,
+        PRIMARY KEY ("series_id", "start_time")
+    )""",
+    """CREATE UNIQUE INDEX "healthhour_start_time_series_id"
+        ON "health_hour" ("start_time", "series_id")""",
+    """ALTER TABLE "health_hour" ALTER COLUMN "users" SET STORAGE EXTERNAL""",
+    """ALTER TABLE "health_hour" ALTER COLUMN "crashed_users" SET STORAGE EXTERNAL""",
+    """ALTER TABLE "health_hour" ALTER COLUMN "durations" SET STORAGE EXTERNAL""",
+    """CREATE TABLE "health_project" (
+        "project_id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "last_time" BIGINT NOT NULL,
+        "sought_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "healthproject_last_time_project_id"
+        ON "health_project" ("last_time", "project_id")""",
+    """CREATE UNIQUE INDEX "healthproject_organization_id_last_time_project_id"
+        ON "health_project" ("organization_id", "last_time", "project_id")""",
+    """CREATE TABLE "health_series" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "project_id" BYTEA NOT NULL,
+        "version" TEXT COLLATE "C" NOT NULL,
+        "environment" TEXT COLLATE "C" NOT NULL,
+        "organization_id" BYTEA NOT NULL,
+        "release_id" BYTEA,
+        "first_time" BIGINT NOT NULL,
+        "last_time" BIGINT NOT NULL,
+        "days_until" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "healthseries_project_id_version_environment"
+        ON "health_series" ("project_id", "version", "environment")""",
+    """CREATE UNIQUE INDEX "healthseries_project_id_last_time_id"
+        ON "health_series" ("project_id", "last_time", "id")""",
+    """CREATE UNIQUE INDEX "healthseries_organization_id_version_project_id_environment"
+        ON "health_series" ("organization_id", "version", "project_id", "environment")""",
+    """CREATE INDEX "health_series_release"
+        ON "health_series" ("release_id", "id")
+        WHERE ("release_id" IS NOT NULL)""",
+    """CREATE INDEX "health_series_hours"
+        ON "health_series" ("days_until", "id")
+        WHERE ("last_time" >= "days_until")""",
     """CREATE TABLE "installation_secret" (
         "purpose" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         "value" BYTEA NOT NULL
+    )""",
+    """CREATE TABLE "job_lease" (
+        "id" BIGINT NOT NULL PRIMARY KEY,
+        "holder" TEXT COLLATE "C" NOT NULL,
+        "fence" BIGINT NOT NULL,
+        "expire_time" BIGINT NOT NULL,
+        "due_time" BIGINT NOT NULL
     )""",
     """CREATE TABLE "organization" (
         "id" BYTEA NOT NULL PRIMARY KEY,
@@ -661,7 +855,8 @@ POSTGRESQL = [
     """CREATE UNIQUE INDEX "organization_slug_index"
         ON "organization" ("slug")""",
     """CREATE INDEX "organization_avatar_content"
-        ON "organization" ("avatar_content_id") WHERE ("avatar_content_id" IS NOT NULL)""",
+        ON "organization" ("avatar_content_id")
+        WHERE ("avatar_content_id" IS NOT NULL)""",
     """CREATE TABLE "organization_slug" (
         "slug" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL
@@ -680,6 +875,7 @@ POSTGRESQL = [
         "slug" TEXT COLLATE "C" NOT NULL,
         "display_name" TEXT COLLATE "C" NOT NULL,
         "platform" TEXT COLLATE "C" NOT NULL,
+        "manual_releases" BOOLEAN NOT NULL,
         "create_time" BIGINT NOT NULL,
         "update_time" BIGINT NOT NULL
     )""",
@@ -739,13 +935,17 @@ POSTGRESQL = [
     """CREATE UNIQUE INDEX "release_organization_id_status_deploy_count_id"
         ON "release" ("organization_id", "status", "deploy_count", "id")""",
     """CREATE INDEX "release_package"
-        ON "release" ("organization_id", "package", "id") WHERE ("package" > '')""",
+        ON "release" ("organization_id", "package", "id")
+        WHERE ("package" > '')""",
     """CREATE INDEX "release_build_code"
-        ON "release" ("organization_id", "build_code", "id") WHERE ("build_code" > '')""",
+        ON "release" ("organization_id", "build_code", "id")
+        WHERE ("build_code" > '')""",
     """CREATE INDEX "release_ref"
-        ON "release" ("organization_id", "ref", "id") WHERE ("ref" > '')""",
+        ON "release" ("organization_id", "ref", "id")
+        WHERE ("ref" > '')""",
     """CREATE INDEX "release_folded_owner"
-        ON "release" ("organization_id", "folded_owner", "id") WHERE ("folded_owner" > '')""",
+        ON "release" ("organization_id", "folded_owner", "id")
+        WHERE ("folded_owner" > '')""",
     """CREATE TABLE "release_author" (
         "release_id" BYTEA NOT NULL,
         "email" TEXT COLLATE "C" NOT NULL,
@@ -766,15 +966,23 @@ POSTGRESQL = [
         "release_id" BYTEA NOT NULL,
         "project_id" BYTEA NOT NULL,
         "environment_id" BYTEA NOT NULL,
-        "last_deploy_id" BYTEA NOT NULL,
-        "last_finish_time" BIGINT NOT NULL,
+        "last_deploy_id" BYTEA,
+        "last_finish_time" BIGINT,
         "deploy_count" BIGINT NOT NULL,
+        "adopted_time" BIGINT,
+        "unadopted_time" BIGINT,
         PRIMARY KEY ("release_id", "project_id", "environment_id")
     )""",
-    """CREATE UNIQUE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
+    """CREATE INDEX "releaseenvironment_project_id_environment_id_last_finish_8886ea7"
         ON "release_environment" ("project_id", "environment_id", "last_finish_time", "last_deploy_id")""",
     """CREATE UNIQUE INDEX "releaseenvironment_environment_id_release_id_project_id"
         ON "release_environment" ("environment_id", "release_id", "project_id")""",
+    """CREATE INDEX "release_environment_adopted"
+        ON "release_environment" ("project_id", "environment_id", "adopted_time", "release_id")
+        WHERE ("adopted_time" IS NOT NULL)""",
+    """CREATE INDEX "release_environment_adopted_now"
+        ON "release_environment" ("project_id", "environment_id", "release_id")
+        WHERE (("adopted_time" IS NOT NULL) AND ("unadopted_time" IS NULL))""",
     """CREATE TABLE "release_file" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL,
@@ -845,7 +1053,8 @@ POSTGRESQL = [
     """CREATE UNIQUE INDEX "releaseproject_project_id_status_deploy_count_release_id"
         ON "release_project" ("project_id", "status", "deploy_count", "release_id")""",
     """CREATE INDEX "release_project_with_commits"
-        ON "release_project" ("project_id", "sort_time", "release_id") WHERE ("commit_count" > 0)""",
+        ON "release_project" ("project_id", "sort_time", "release_id")
+        WHERE ("commit_count" > 0)""",
     """CREATE TABLE "release_reference" (
         "release_id" BYTEA NOT NULL,
         "reference" TEXT COLLATE "C" NOT NULL,
@@ -876,6 +1085,35 @@ POSTGRESQL = [
         ON "repository" ("organization_id", "provider", "external_id")""",
     """CREATE UNIQUE INDEX "repository_organization_id_display_name_id"
         ON "repository" ("organization_id", "display_name", "id")""",
+    """CREATE TABLE "session" (
+        "project_id" BYTEA NOT NULL,
+        "session_id" BYTEA NOT NULL,
+        "series_id" BYTEA NOT NULL,
+        "hour" BIGINT NOT NULL,
+        "sequence" BIGINT NOT NULL,
+        "status" BIGINT NOT NULL,
+        "error_count" BIGINT NOT NULL,
+        "timed" BIGINT NOT NULL,
+        PRIMARY KEY ("project_id", "session_id")
+    )""",
+    """CREATE UNIQUE INDEX "session_hour_project_id_session_id"
+        ON "session" ("hour", "project_id", "session_id")""",
+    """CREATE TABLE "threshold" (
+        "id" BYTEA NOT NULL PRIMARY KEY,
+        "organization_id" BYTEA NOT NULL,
+        "project_id" BYTEA NOT NULL,
+        "environment" TEXT COLLATE "C",
+        "metric" BIGINT NOT NULL,
+        "trigger" BIGINT NOT NULL,
+        "value_thousandths" BIGINT NOT NULL,
+        "window_seconds" BIGINT NOT NULL,
+        "create_time" BIGINT NOT NULL,
+        "update_time" BIGINT NOT NULL
+    )""",
+    """CREATE UNIQUE INDEX "threshold_project_id_id"
+        ON "threshold" ("project_id", "id")""",
+    """CREATE UNIQUE INDEX "threshold_organization_id_id"
+        ON "threshold" ("organization_id", "id")""",
     """CREATE TABLE "token" (
         "id" BYTEA NOT NULL PRIMARY KEY,
         "organization_id" BYTEA,

@@ -17,6 +17,7 @@ from store.errors import HasChildren, OrganizationNotFound, ProjectNotFound, Reg
 from store.organizations.drain import drain_deleted_organizations, drain_deleted_projects
 from store.organizations.lookup import find_organization, find_project
 from store.organizations.models import DrainingProject, Organization, Project
+from store.organizations.project_cache import ProjectCache, projects_of
 from store.organizations.rows import ORGANIZATION_COLUMNS, organization_row
 from store.releases.models import Release, ReleaseProject
 
@@ -80,7 +81,8 @@ def delete_project(
     With `force` also one that has releases: it is taken from them, files that were its own go, and releases that had no
     other project are deleted. Raises `OrganizationNotFound`, `ProjectNotFound`, `HasChildren`.
     """
-    answer = db.write(lambda tx: _delete_project(tx, access, organization, slug, force), terms)
+    projects = projects_of(db)
+    answer = db.write(lambda tx: _delete_project(tx, access, organization, slug, force, projects), terms)
     crashpoint("project.deleted")
     if not terms.validate_only:
         _begin(drain_deleted_projects, db)
@@ -94,14 +96,17 @@ def delete_organization(
 
     With `force` also one that has projects or releases, with all of them. Raises `OrganizationNotFound`, `HasChildren`.
     """
-    answer = db.write(lambda tx: _delete_organization(tx, access, slug, force), terms)
+    projects = projects_of(db)
+    answer = db.write(lambda tx: _delete_organization(tx, access, slug, force, projects), terms)
     crashpoint("organization.deleted")
     if not terms.validate_only:
         _begin(drain_deleted_organizations, db)
     return answer
 
 
-def _delete_project(tx: Transaction, access: Access, organization: str, slug: str, force: bool) -> None:
+def _delete_project(
+    tx: Transaction, access: Access, organization: str, slug: str, force: bool, projects: ProjectCache
+) -> None:
     parent = find_organization(tx, access, organization)
     project = find_project(tx, access, parent, slug)
     if tx.lock(_LOCK_PROJECT, id=project.id) is None:
@@ -110,6 +115,7 @@ def _delete_project(tx: Transaction, access: Access, organization: str, slug: st
     if releases and not force:
         raise HasChildren(f"organizations/{parent.slug}/projects/{project.slug}", releases=releases)
     tx.run(_DELETE_PROJECT, id=project.id)
+    tx.after_commit(lambda: projects.forget(project.id))
     tx.run(_QUEUE_PROJECT, project_id=project.id, organization_id=parent.id, delete_time=tx.now)
     record_activity(
         tx,
@@ -123,7 +129,7 @@ def _delete_project(tx: Transaction, access: Access, organization: str, slug: st
     )
 
 
-def _delete_organization(tx: Transaction, access: Access, slug: str, force: bool) -> None:
+def _delete_organization(tx: Transaction, access: Access, slug: str, force: bool, projects: ProjectCache) -> None:
     found = tx.lock(_LOCK_ORGANIZATION, id=find_organization(tx, access, slug).id)
     if found is None:
         raise OrganizationNotFound(slug)
@@ -135,6 +141,7 @@ def _delete_organization(tx: Transaction, access: Access, slug: str, force: bool
         raise HasChildren(f"organizations/{found.slug}", **{what: count or "0" for what, count in children.items()})
     tx.run(_MARK_ORGANIZATION, id=found.id, delete_time=tx.now)
     tx.run(_REVOKE_TOKENS, organization_id=found.id, revoke_time=tx.now)
+    tx.after_commit(lambda: projects.forget_organization(found.id))
 
 
 def _count(reader: Reader, query: Query[Any], **params: Any) -> str:

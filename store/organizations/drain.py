@@ -22,6 +22,8 @@ from store.database.batches import SIZES, batches, filled, holes
 from store.deploys.detach import FORGET_ENVIRONMENTS, detach_deploys
 from store.deploys.models import Environment, EnvironmentProject
 from store.files.models import ReleaseFile
+from store.health.drain import drain_health_of_organization, drain_health_of_project
+from store.health.models import Threshold
 from store.organizations.models import DrainingProject, Organization, Project, ProjectSlug, Repository
 from store.releases.delete import mark_deleted
 from store.releases.drain import drain_deleted_releases
@@ -149,6 +151,7 @@ _ROWS: Final = (
     _some(TokenProject, [TokenProject.token_id, TokenProject.project_id], TokenProject.token_id.in_(_OF_TOKENS)),
     _of_organization(Token, Token.id),
     _of_organization(Activity, Activity.id),
+    _of_organization(Threshold, Threshold.id),
     _some(
         EnvironmentProject,
         [EnvironmentProject.project_id, EnvironmentProject.display_name],
@@ -227,6 +230,8 @@ def _drain_project(tx: Transaction, project_id: bytes) -> int | None:
             break
     if releases:
         return MOST_ROWS - room
+    if not drain_health_of_project(tx, project_id):
+        return MOST_ROWS
     if tx.now < found[0] + SETTLED_US:
         return 0
     tx.run(_FORGET_MEMBERS, project_id=project_id)
@@ -271,6 +276,8 @@ def _drain_organization(tx: Transaction, organization_id: bytes) -> int | None:
     found = tx.lock(_LOCK_ORGANIZATION, organization_id=organization_id)
     if found is None:
         return 0  # another server saw to it
+    if not drain_health_of_organization(tx, organization_id):
+        return MOST_ROWS
     removed = _drain_commits(tx, organization_id)
     for statement in _ROWS if not removed else ():
         removed += tx.run(statement, organization_id=organization_id, limit=MOST_ROWS - removed)

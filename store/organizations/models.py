@@ -59,6 +59,7 @@ class Project(Model):
     slug = TextField()
     display_name = TextField()
     platform = TextField()
+    manual_releases = FlagField()
     create_time = TimeField()
     update_time = TimeField()
 

@@ -12,6 +12,7 @@ from store.errors import ProjectExists, ProjectNotFound
 from store.organizations.lookup import find_organization, find_project
 from store.organizations.models import Project, ProjectSlug
 from store.organizations.organizations import lock_organization
+from store.organizations.project_cache import ProjectCache, projects_of
 from store.organizations.rows import PROJECT_COLUMNS, OrganizationRow, ProjectDetails, project_details
 from store.organizations.slugs import check_slug
 from store.paging import Page, PageRequest, page_of, paged
@@ -26,6 +27,7 @@ class ProjectDraft:
     slug: str
     display_name: str = ""
     platform: str = ""
+    manual_releases: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class ProjectChanges:
     slug: str | None = None
     display_name: str | None = None
     platform: str | None = None
+    manual_releases: bool | None = None
 
 
 # What these verbs answer: the project, and the organization that its name begins with.
@@ -43,9 +46,9 @@ ProjectInOrganization = tuple[OrganizationRow, ProjectDetails]
 _STORED_BY_ID = Query(Project.select(*PROJECT_COLUMNS).where(Project.id == hole(Project.id)), row=ProjectDetails)
 _INSERT = Statement(Project.insert(holes_for(*PROJECT_COLUMNS)))
 _UPDATE = Statement(
-    Project.update(holes_for(Project.slug, Project.display_name, Project.platform, Project.update_time)).where(
-        Project.id == hole(Project.id)
-    )
+    Project.update(
+        holes_for(Project.slug, Project.display_name, Project.platform, Project.manual_releases, Project.update_time)
+    ).where(Project.id == hole(Project.id))
 )
 _CLAIM_SLUG = Statement(
     ProjectSlug.insert(holes_for(ProjectSlug.organization_id, ProjectSlug.slug, ProjectSlug.project_id)).on_conflict(
@@ -118,7 +121,8 @@ def update_project(
     """
     if changes.slug is not None:
         check_slug(changes.slug, field="project.slug")
-    return db.write(lambda tx: _update(tx, access, organization, slug, changes), terms)
+    projects = projects_of(db)
+    return db.write(lambda tx: _update(tx, access, organization, slug, changes, projects), terms)
 
 
 def _create(tx: Transaction, access: Access, organization: str, draft: ProjectDraft) -> ProjectInOrganization:
@@ -133,15 +137,21 @@ def _create(tx: Transaction, access: Access, organization: str, draft: ProjectDr
         slug=draft.slug,
         display_name=draft.display_name,
         platform=draft.platform,
+        manual_releases=draft.manual_releases,
         create_time=tx.now,
         update_time=tx.now,
     )
-    made = project_details(project_id, parent.id, draft.slug, draft.display_name, draft.platform, tx.now, tx.now)
-    return parent, made
+    texts = (draft.slug, draft.display_name, draft.platform)
+    return parent, project_details(project_id, parent.id, *texts, draft.manual_releases, tx.now, tx.now)
 
 
 def _update(
-    tx: Transaction, access: Access, organization: str, slug: str, changes: ProjectChanges
+    tx: Transaction,
+    access: Access,
+    organization: str,
+    slug: str,
+    changes: ProjectChanges,
+    projects: ProjectCache,
 ) -> ProjectInOrganization:
     parent = find_organization(tx, access, organization)
     stored = tx.lock(_STORED_BY_ID, id=find_project(tx, access, parent, slug).id)
@@ -152,6 +162,7 @@ def _update(
         slug=stored.slug if changes.slug is None else changes.slug,
         display_name=stored.display_name if changes.display_name is None else changes.display_name,
         platform=stored.platform if changes.platform is None else changes.platform,
+        manual_releases=stored.manual_releases if changes.manual_releases is None else changes.manual_releases,
     )
     if changed != stored:
         changed = replace(changed, update_time=tx.now)
@@ -167,6 +178,8 @@ def _update(
             slug=changed.slug,
             display_name=changed.display_name,
             platform=changed.platform,
+            manual_releases=changed.manual_releases,
             update_time=changed.update_time,
         )
+        tx.after_commit(lambda: projects.forget(stored.id))
     return parent, replace(changed, display_name=changed.display_name or changed.slug)

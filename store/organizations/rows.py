@@ -24,13 +24,15 @@ class OrganizationRow:
 
 @dataclass(frozen=True, slots=True)
 class ProjectDetails:
-    """A project as stored; display_name is the slug when nobody gave one. Times in microseconds UTC."""
+    """A project as stored; display_name is the slug when nobody gave one. manual_releases: none is created because
+    sessions name its version. Times in microseconds UTC."""
 
     id: bytes
     organization_id: bytes
     slug: str
     display_name: str
     platform: str
+    manual_releases: bool
     create_time: int
     update_time: int
 
@@ -59,10 +61,19 @@ def organization_row(
 
 
 def project_details(
-    uid: bytes, organization_id: bytes, slug: str, display_name: str, platform: str, create_time: int, update_time: int
+    uid: bytes,
+    organization_id: bytes,
+    slug: str,
+    display_name: str,
+    platform: str,
+    manual_releases: bool,
+    create_time: int,
+    update_time: int,
 ) -> ProjectDetails:
     """The details of a project from its columns as stored, in the order of `PROJECT_COLUMNS`."""
-    return ProjectDetails(uid, organization_id, slug, display_name or slug, platform, create_time, update_time)
+    return ProjectDetails(
+        uid, organization_id, slug, display_name or slug, platform, manual_releases, create_time, update_time
+    )
 
 
 ORGANIZATION_COLUMNS = (
@@ -81,6 +92,7 @@ PROJECT_COLUMNS = (
     Project.slug,
     Project.display_name,
     Project.platform,
+    Project.manual_releases,
     Project.create_time,
     Project.update_time,
 )

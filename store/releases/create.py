@@ -89,6 +89,7 @@ _INSERT_RELEASE = Statement(
                 Release.user_agent,
                 Release.release_time,
                 Release.create_time,
+                Release.update_time,
                 Release.sort_time,
                 Release.version_key,
                 Release.build_key,
@@ -97,7 +98,6 @@ _INSERT_RELEASE = Statement(
                 Release.project_count,
                 Release.label_count,
             ),
-            Release.update_time: hole(Release.create_time),
             Release.delete_time: None,
             Release.revision: 1,
             Release.commit_count: 0,
@@ -226,10 +226,10 @@ def _created_or_extended(
 ) -> tuple[ReleaseRow, CreateOutcome]:
     for _ in range(_ROUNDS):
         # Inserting comes first: whoever comes second waits here for the first one's commit, then finds its row.
-        created = _insert(tx, organization, draft, version, wanted) if wanted else None
+        created = insert_release(tx, organization, draft, version, wanted) if wanted else None
         if created is not None:
             put_labels(tx, organization.id, {created.id: ({}, draft.labels)})
-            _attach(tx, access, created, version, created.projects)
+            attach_projects(tx, access, created, version, created.projects)
             return created, CreateOutcome.CREATED
         columns = tx.lock(FIND_RELEASE, organization_id=organization.id, version=draft.version)
         if columns is not None:
@@ -242,17 +242,22 @@ def _created_or_extended(
     raise DatabaseBusy
 
 
-def _insert(
+def insert_release(
     tx: Transaction,
     organization: OrganizationRow,
     draft: ReleaseDraft,
     version: Version,
     projects: Sequence[ProjectRow],
+    *,
+    create_time: int | None = None,
 ) -> ReleaseRow | None:
+    """The row of a new release, created now unless create_time says when; None when one of that version is there. Its
+    labels and its projects' rows are still to be written."""
+    create_time = tx.now if create_time is None else create_time
     release = ReleaseRow(
         organization_slug=organization.slug,
         projects=by_slug(projects),
-        id=id_at(tx.now),
+        id=id_at(create_time),
         organization_id=organization.id,
         version=draft.version,
         status=draft.status or ReleaseStatus.OPEN,
@@ -261,7 +266,7 @@ def _insert(
         owner=draft.owner,
         user_agent=draft.user_agent[:USER_AGENT_CHARACTERS],
         release_time=draft.release_time,
-        create_time=tx.now,
+        create_time=create_time,
         update_time=tx.now,
         revision=1,
         commit_count=0,
@@ -287,6 +292,7 @@ def _insert(
         user_agent=release.user_agent,
         release_time=release.release_time,
         create_time=release.create_time,
+        update_time=release.update_time,
         sort_time=sort_time_of(release),
         version_key=version.sort_key,
         build_key=version.build_key,
@@ -316,6 +322,17 @@ def _extend(
     status = draft.status or release.status
     if not added and status == release.status:
         return release, CreateOutcome.UNCHANGED
+    extended = extend_release(tx, release, added, status)
+    if status != release.status:
+        set_status(tx, (release.id,), status)
+    attach_projects(tx, access, extended, version, added)
+    if status != release.status:
+        record_status(tx, access, extended)
+    return extended, CreateOutcome.EXTENDED if added else CreateOutcome.UNCHANGED
+
+
+def extend_release(tx: Transaction, release: ReleaseRow, added: Sequence[ProjectRow], status: int) -> ReleaseRow:
+    """The release, which is locked, with these projects more and of this status; their rows are still to be written."""
     extended = replace(
         release,
         status=status,
@@ -331,15 +348,10 @@ def _extend(
         update_time=extended.update_time,
         revision=extended.revision,
     )
-    if status != release.status:
-        set_status(tx, (release.id,), status)
-    _attach(tx, access, extended, version, added)
-    if status != release.status:
-        record_status(tx, access, extended)
-    return extended, CreateOutcome.EXTENDED if added else CreateOutcome.UNCHANGED
+    return extended
 
 
-def _attach(
+def attach_projects(
     tx: Transaction, access: Access, release: ReleaseRow, version: Version, projects: Sequence[ProjectRow]
 ) -> None:
     """Write the (release, project) rows of the projects, and what their activity feeds say of it."""

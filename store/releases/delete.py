@@ -10,7 +10,8 @@ from store.crashpoints import crashpoint
 from store.database import PLAIN, Database, Query, Statement, Terms, Transaction, hole, holes_for, query_shape
 from store.database.batches import batches, filled, holes
 from store.database.terms import M
-from store.errors import EtagMismatch
+from store.errors import EtagMismatch, ReleaseHasHealth
+from store.health.freeing import free_series, with_health
 from store.releases.activities import record_of_release, record_of_releases
 from store.releases.lookup import writable_release
 from store.releases.models import DrainingRelease, Release, ReleaseProject
@@ -46,7 +47,8 @@ def mark_deleted(tx: Transaction, release_id: bytes, version: str) -> None:
 
 
 def delete_releases(tx: Transaction, access: Access, releases: Sequence[ReleaseRow]) -> None:
-    """Delete releases that this transaction has locked, all of whose projects are the caller's, and record it."""
+    """Delete releases that this transaction has locked, all of whose projects are the caller's, with what sessions said
+    of them, and record it."""
     tx.run_many(
         _MARK_LOCKED,
         [
@@ -55,6 +57,7 @@ def delete_releases(tx: Transaction, access: Access, releases: Sequence[ReleaseR
         ],
     )
     _forget(tx, sorted(release.id for release in releases))
+    free_series(tx, releases, [_freed(release.id, release.version) for release in releases])
     record_of_releases(tx, access, releases, "release_deleted")
 
 
@@ -76,21 +79,25 @@ def delete_release(
     version: str,
     *,
     etag: str = "",
+    force: bool = False,
     terms: Terms[None, M] = PLAIN,
 ) -> M:
     """Delete the release; its version may be created anew at once. Its commits stay with their repositories.
 
-    Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
-    `EtagMismatch` when an etag is given and the release has another.
+    With `force` also one that had sessions in one of its projects in the last 90 days; what they said of it goes with
+    it. Raises `OrganizationNotFound`, `ReleaseNotFound` (also when one of its projects is not the caller's),
+    `EtagMismatch` when an etag is given and the release has another, `ReleaseHasHealth`.
     """
-    answer = db.write(lambda tx: _delete(tx, access, organization_slug, version, etag), terms)
+    answer = db.write(lambda tx: _delete(tx, access, organization_slug, version, etag, force), terms)
     crashpoint("release.deleted")
     return answer
 
 
-def _delete(tx: Transaction, access: Access, organization_slug: str, version: str, etag: str) -> None:
+def _delete(tx: Transaction, access: Access, organization_slug: str, version: str, etag: str, force: bool) -> None:
     release = writable_release(tx, access, organization_slug, version)
     check_etag(release, etag)
+    if not force and with_health(tx, [release]):
+        raise ReleaseHasHealth(release.organization_slug, release.version)
     marked = tx.run(
         _MARK,
         id=release.id,
@@ -101,6 +108,7 @@ def _delete(tx: Transaction, access: Access, organization_slug: str, version: st
     if not marked:
         raise EtagMismatch(release.etag)
     _forget(tx, [release.id])
+    free_series(tx, [release], [_freed(release.id, release.version)])
     record_of_release(tx, access, release, "release_deleted")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import peewee
@@ -11,18 +11,20 @@ from store.access.projects import EVERY_PROJECT, ProjectRow, ProjectSet
 from store.database import Query, Reader, query_shape
 from store.database.batches import batches, filled, holes
 from store.deploys.models import ReleaseEnvironment
+from store.health.in_lists import ToldInProject, told_bytes
 from store.paging import wire_bytes
 from store.releases.rows import ReleaseRow
 
 
 class InProjectRow(NamedTuple):
     """A release in one of its projects: how many deploys of it were of that project, and when the newest ended, in
-    microseconds UTC; None without any."""
+    microseconds UTC; None without any. `told` is what was asked for of its health there."""
 
     project_id: bytes
     slug: str
     deploy_count: int = 0
     last_deploy_time: int | None = None
+    told: ToldInProject | None = None
 
 
 _NEVER: Final = (0, None)
@@ -61,7 +63,19 @@ def never_deployed(projects: Sequence[ProjectRow], allowed: ProjectSet = EVERY_P
 
 def in_projects_bytes(rows: Sequence[InProjectRow], organization_slug: str) -> int:
     """What the rows take in a message, at most."""
-    return sum(_ROW_BYTES + wire_bytes(organization_slug, row.slug) for row in rows)
+    return sum(
+        _ROW_BYTES
+        + wire_bytes(organization_slug, row.slug)
+        + (0 if row.told is None else told_bytes(row.told, organization_slug, row.slug))
+        for row in rows
+    )
+
+
+def with_health(
+    rows: Sequence[InProjectRow], release_id: bytes, told: Mapping[tuple[bytes, bytes], ToldInProject]
+) -> tuple[InProjectRow, ...]:
+    """The rows of a release with what is told of its health, by release and project."""
+    return tuple(row._replace(told=told.get((release_id, row.project_id))) for row in rows)
 
 
 @query_shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from store.access import Access
@@ -10,8 +11,9 @@ from store.access.projects import accessible_projects
 from store.database import Database, Query, Reader, hole
 from store.deploys.current import ran_before
 from store.deploys.environments import environment_ids
+from store.health.in_lists import NO_HEALTH, HealthWanted, check_scope, told_in_projects
 from store.releases.details import NOTHING, ReleaseDetails, basic_details_of, has_contents, release_details
-from store.releases.in_projects import never_deployed
+from store.releases.in_projects import in_projects, never_deployed, with_health
 from store.releases.lookup import release_by_id, release_within
 from store.releases.models import ReleaseProject
 from store.releases.rows import ReleaseRow, sort_time_of
@@ -29,12 +31,23 @@ _NEWEST_BEFORE: Final = Query(
 
 
 def get_release(
-    db: Database, access: Access, organization_slug: str, version: str, *, contents: bool = True
+    db: Database,
+    access: Access,
+    organization_slug: str,
+    version: str,
+    *,
+    contents: bool = True,
+    health: HealthWanted = NO_HEALTH,
+    environments: Sequence[str] = (),
 ) -> ReleaseDetails:
-    """The release; with what is in it, unless `contents` is false.
+    """The release; with what is in it, unless `contents` is false, and with what is asked for of its health in its
+    projects, in these environments, in all where there are none.
 
-    Raises `OrganizationNotFound`, `ReleaseNotFound` (also when none of its projects is the caller's).
+    Raises `OrganizationNotFound`, `ReleaseNotFound` (also when none of its projects is the caller's); `ScopeMissing`
+    where what sessions say is told, and the caller lacks health:read.
     """
+    if not health.nothing:
+        return _release_with_health(db, access, organization_slug, version, contents, health, environments)
     # A single statement needs no transaction, and many releases hold nothing; what others hold is read with them anew.
     organization, release = release_within(db, access, organization_slug, version)
     if not contents and not release.label_count:
@@ -48,6 +61,39 @@ def get_release(
         if not contents:
             return basic_details_of(reader, (release,))[0]
         return release_details(reader, release, accessible_projects(access, organization))
+
+    return db.read(read)
+
+
+def _release_with_health(
+    db: Database,
+    access: Access,
+    organization_slug: str,
+    version: str,
+    contents: bool,
+    health: HealthWanted,
+    environments: Sequence[str],
+) -> ReleaseDetails:
+    check_scope(access, health)
+
+    def read(reader: Reader) -> ReleaseDetails:
+        organization, release = release_within(reader, access, organization_slug, version)
+        allowed = accessible_projects(access, organization)
+        if contents:
+            details = release_details(reader, release, allowed)
+        else:
+            details = basic_details_of(reader, (release,))[0]
+        told = told_in_projects(
+            reader,
+            (release,),
+            allowed,
+            health,
+            environments=environments,
+            environment_ids=environment_ids(reader, organization.id, environments).values() if environments else None,
+            now_us=db.clock.now_us(),
+        )
+        faring = in_projects(reader, (release,), allowed)[release.id]
+        return replace(details, in_projects=with_health(faring, release.id, told))
 
     return db.read(read)
 

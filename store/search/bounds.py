@@ -63,7 +63,7 @@ _THERE: Final[Mapping[Key, tuple[str, Span]]] = MappingProxyType(
         Key.VERSION: ("version_key", Span(FIRST_SEMVER_KEY)),
         # Who has one of these has one commit or deploy at least.
         **dict.fromkeys((Key.COMMITS, Key.COMMIT, Key.AUTHOR, Key.REFERENCE), ("commit_count", Span(1))),
-        **dict.fromkeys((Key.DEPLOYS, Key.DEPLOYED, Key.ENVIRONMENT), ("deploy_count", Span(1))),
+        **dict.fromkeys((Key.DEPLOYS, Key.DEPLOYED), ("deploy_count", Span(1))),
     }
 )
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
+import peewee
+
 from store.access import Access
 from store.access.projects import accessible_projects
 from store.crashpoints import crashpoint
@@ -18,6 +20,8 @@ from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Tra
 from store.database.batches import batches, filled, holes
 from store.database.terms import M
 from store.errors import InvalidField, PageTokenInvalid, ScopeMissing
+from store.health.freeing import with_health
+from store.health.models import HealthSeries
 from store.organizations.lookup import find_organization
 from store.organizations.rows import OrganizationRow
 from store.paging import PageRequest, Position, fitting
@@ -61,15 +65,19 @@ class BulkOutcome(IntEnum):
     FORBIDDEN = 3
     """It has projects that the caller may not access."""
     TOO_MANY_LABELS = 4
+    HAS_HEALTH = 5
+    """It had sessions in the last 90 days, and is not deleted without force."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkChange:
-    """What to do; labels are set and removed by `LABEL` alone, which needs some."""
+    """What to do; labels are set and removed by `LABEL` alone, which needs some. `force` is for `DELETE` alone: also
+    releases that had sessions in the last 90 days."""
 
     action: BulkAction
     set_labels: Labels = field(default_factory=dict)
     remove_labels: tuple[str, ...] = ()
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,10 @@ class BulkUpdated:
         return sum(result.outcome is BulkOutcome.CHANGED for result in self.results)
 
 
-_ID: Final = [column.name for column in RELEASE_COLUMNS].index("id")  # by name: fields have an == of their own
+# By name: fields have an == of their own.
+_ID, _ORGANIZATION_ID, _VERSION = map(
+    [column.name for column in RELEASE_COLUMNS].index, ("id", "organization_id", "version")
+)
 
 _RELABEL: Final = Statement(
     Release.update(
@@ -117,6 +128,19 @@ def _sizes(count: int) -> Query[tuple[bytes, int]]:
     return Query(Release.select(Release.id, Release.project_count).where(Release.id.in_(holes(Release.id, count))))
 
 
+@query_shape
+def _series_of(count: int) -> Query[tuple[str, int]]:
+    """How many environments of all projects had sessions of each version."""
+    return Query(
+        HealthSeries.select(HealthSeries.version, peewee.fn.COUNT(HealthSeries.id))
+        .where(
+            HealthSeries.organization_id == hole(HealthSeries.organization_id),
+            HealthSeries.version.in_(holes(HealthSeries.version, count)),
+        )
+        .group_by(HealthSeries.version)
+    )
+
+
 def bulk_update_releases(
     db: Database,
     access: Access,
@@ -132,7 +156,8 @@ def bulk_update_releases(
 
     Without statuses in the filter, and in its query, archived releases are restored, and open ones are what all else is
     done to. A release with projects that are not the caller's stays as it is, and so does one that would have too many
-    labels. A call that was cut may be repeated as it was.
+    labels, and one that had sessions in the last 90 days and is to be deleted without force. A call that was cut may be
+    repeated as it was.
 
     Raises `OrganizationNotFound`, `ProjectForbidden`, `QueryInvalid`; `ScopeMissing` for a deletion without
     release:admin; `InvalidField` for labels that are none or that the action does not take, for a query without terms
@@ -154,6 +179,8 @@ def bulk_update_releases(
 def _check(access: Access, change: BulkChange) -> None:
     if change.action is BulkAction.DELETE and not access.may(DELETING_SCOPE):
         raise ScopeMissing(DELETING_SCOPE)
+    if change.force and change.action is not BulkAction.DELETE:
+        raise InvalidField("force", "is only for the action DELETE")
     if change.action is not BulkAction.LABEL:
         for name in ("set_labels", "remove_labels"):
             if getattr(change, name):
@@ -209,8 +236,13 @@ class _Seek:
         projects: dict[bytes, int] = {}
         for batch in batches(sorted(ids)):
             projects.update(reader.rows(_sizes(len(batch)), **filled(batch)))
-        # Its own, what waits for the drain, and of each project the link and the activity.
-        return [2 + 2 * projects[release_id] for release_id in ids]
+        series: dict[str, int] = {}
+        if self.change.action is BulkAction.DELETE and releases:
+            of = {"organization_id": releases[0][_ORGANIZATION_ID]}
+            for some in batches(sorted(columns[_VERSION] for columns in releases)):
+                series.update(reader.rows(_series_of(len(some)), **of, **filled(some)))
+        # Its own, what waits for the drain, of each project the link and the activity, and what sessions said.
+        return [2 + 2 * projects[columns[_ID]] + series.get(columns[_VERSION], 0) for columns in releases]
 
 
 def _asks_for_latest(expression: Expression | None, *, negated: bool = False) -> bool:
@@ -268,8 +300,15 @@ def _done(
         case BulkAction.LABEL:
             return _labelled(tx, organization_id, releases, change)
         case BulkAction.DELETE:
-            delete_releases(tx, access, releases)
-            return {release.id: BulkOutcome.CHANGED for release in releases}
+            return _deleted(tx, access, releases, force=change.force)
+
+
+def _deleted(
+    tx: Transaction, access: Access, releases: Sequence[ReleaseRow], *, force: bool
+) -> dict[bytes, BulkOutcome]:
+    kept = set() if force else with_health(tx, releases)
+    delete_releases(tx, access, [release for release in releases if release.id not in kept])
+    return {release.id: BulkOutcome.HAS_HEALTH if release.id in kept else BulkOutcome.CHANGED for release in releases}
 
 
 def _given_status(

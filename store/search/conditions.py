@@ -51,6 +51,13 @@ from store.search.texts import any_text, contains
 
 _FALSE: Final = peewee.SQL("FALSE")
 _STATUSES: Final = MappingProxyType({"open": int(ReleaseStatus.OPEN), "archived": int(ReleaseStatus.ARCHIVED)})
+_STAGES: Final = MappingProxyType(
+    {
+        "adopted": ReleaseEnvironment.adopted_time.is_null(False) & ReleaseEnvironment.unadopted_time.is_null(),
+        "replaced": ReleaseEnvironment.adopted_time.is_null(False) & ReleaseEnvironment.unadopted_time.is_null(False),
+        "low_adoption": ReleaseEnvironment.adopted_time.is_null(),
+    }
+)
 
 
 def condition_of(scope: Scope, engine: Engine) -> Condition | None:
@@ -62,8 +69,7 @@ def condition_of(scope: Scope, engine: Engine) -> Condition | None:
         *(_known(Release.release_time, each) for each in _within(Release.release_time, scope.released)),
     ]
     if scope.environment_ids is not None:
-        there = among(ReleaseEnvironment.environment_id, scope.environment_ids, engine)
-        conditions.append(asked.related.environment(there))
+        conditions.append(asked.there())
     if scope.expression is not None:
         conditions.append(asked.holds(scope.expression))
     return _apart(_every(conditions), engine) if conditions else None
@@ -163,6 +169,15 @@ class _Asked:
             return self.related.deployed(name, self.time(ReleaseEnvironment.last_finish_time, operator, value))
         return self.related.deploy(name, self.time(DeployProject.finish_time, operator, value))
 
+    def there(self, test: Condition = ALWAYS) -> Condition:
+        """That it was deployed, or had sessions, in one of the environments of the scope, so that the test holds."""
+        there = among(ReleaseEnvironment.environment_id, self.scope.environment_ids or (), self.engine)
+        return self.related.environment(there & test)
+
+    def stage(self, values: Sequence[Value]) -> Condition:
+        """That it has one of these stages in the one environment of the scope."""
+        return self.there(_some([_STAGES[value.word] for value in values if isinstance(value, Word)]))
+
     def labelled(self, name: str) -> Condition:
         """That there is a label of this name and not empty; with the name empty: any label."""
         return self.related.label(name, ReleaseLabel.value != "") if name else Release.label_count > 0
@@ -258,10 +273,11 @@ _HAS: Final[Mapping[Key, _Has]] = MappingProxyType(
         Key.BUILD: lambda _asked, _name: _known(Release.build_code, Release.build_code != ""),
         Key.CREATED: lambda _asked, _name: ALWAYS,
         Key.RELEASED: lambda _asked, _name: Release.release_time.is_null(False),
+        Key.STAGE: lambda asked, _name: asked.there(),
         Key.FINALIZED: lambda _asked, _name: Release.release_time.is_null(False),
         Key.STATUS: lambda _asked, _name: ALWAYS,
         Key.PROJECT: lambda asked, _name: asked.related.project(),
-        Key.ENVIRONMENT: lambda asked, _name: asked.related.environment(ALWAYS),
+        Key.ENVIRONMENT: lambda asked, _name: asked.related.any_environment(),
         Key.REF: lambda _asked, _name: Release.ref != "",
         Key.OWNER: lambda _asked, _name: Release.folded_owner != "",
         Key.LABEL: lambda asked, name: asked.labelled(name),
@@ -288,6 +304,7 @@ _COMPARES: Final[Mapping[Key, _Compares]] = MappingProxyType(
                 Release.release_time, asked.time(Release.release_time, operator, value)
             )
         ),
+        Key.STAGE: _equal(lambda asked, _name, values: asked.stage(values)),
         Key.FINALIZED: _each(
             lambda _asked, _name, _operator, value: Release.release_time.is_null(value == Flag(value=False))
         ),

@@ -28,8 +28,9 @@ class ReleaseFilter:
     """Which releases are asked for.
 
     `query` is of the search language. `projects`: none for those that the caller is a member of; `every_project`: all
-    that it may access. `environments`: deployed to one of these from one of the projects; none: wherever.
-    `statuses`: none for open ones, unless the query says which.
+    that it may access. `environments`: deployed to one of these from one of the projects, or with sessions of it there,
+    an empty text standing for sessions without an environment; none: wherever. `statuses`: none for open ones, unless
+    the query says which.
     """
 
     query: str = ""
@@ -47,7 +48,8 @@ class Scope:
     holds, too. What is of other projects is as if it were not there.
 
     Times are from the first to before the second, None where open; `now_us` is what periods of the query reckon from,
-    the same on all pages of a list. `environment_ids`: None for no such filter; empty finds nothing. `latest`: the
+    the same on all pages of a list. `environments` are the names of the filter, none for no such filter, and
+    `environment_ids` the ids of those that there are: None for no such filter; empty finds nothing. `latest`: the
     releases that `release:latest` stands for, where the query says it. `rare_prefixes`: the beginnings of commit ids
     in the query that few commits of the organization have.
     """
@@ -57,6 +59,7 @@ class Scope:
     statuses: tuple[int, ...]
     now_us: int
     expression: Expression | None = None
+    environments: tuple[str, ...] = ()
     environment_ids: frozenset[bytes] | None = None
     created: tuple[int | None, int | None] = (None, None)
     released: tuple[int | None, int | None] = (None, None)

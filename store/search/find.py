@@ -53,26 +53,36 @@ class Found:
     """The rows of a page in walking direction, up to one more than it holds.
 
     `wall`: where the search ended before there were as many, if it did not come to the end. `incomplete`: because it
-    had looked at all that a page may look at.
+    had looked at all that a page may look at. `newest_first`: so the list is where the page begins, whatever its order.
     """
 
     rows: tuple[FoundRow, ...]
     wall: Key | None = None
     incomplete: bool = False
+    newest_first: bool = False
 
     def page(self, request: PageRequest, *, descending: bool) -> Page[FoundRow]:
         """The page for a request of this many rows or fewer."""
-        return page_of(self.rows[: request.limit], request, lambda row: row.key, descending=descending, wall=self.wall)
+        falling = descending or self.newest_first
+        return page_of(self.rows[: request.limit], request, lambda row: row.key, descending=falling, wall=self.wall)
 
 
-def find_releases(reader: Reader, scope: Scope, order: Order, request: PageRequest, *, flatten: bool = False) -> Found:
+def find_releases(
+    reader: Reader,
+    scope: Scope,
+    order: Order,
+    request: PageRequest,
+    *,
+    flatten: bool = False,
+    test: Test | None = None,
+) -> Found:
     """The rows of a page: releases, or with `flatten` one for each release and project of the scope.
 
-    A position's key begins with the time that the scope was resolved for. Raises `PageTokenInvalid` for one of another
-    shape.
+    `test` leaves out more than what is not of the scope. A position's key begins with the time that the scope was
+    resolved for. Raises `PageTokenInvalid` for one of another shape.
     """
     direction = Direction(order, request.backward)
-    test = Test(reader, scope)
+    test = test or Test(reader, scope)
     start = None if request.position is None else place_of(request.position.key, direction, flatten=flatten)
     if flatten:
         return _flattened(reader, scope, direction, test, start, request)
@@ -114,15 +124,28 @@ class Test:
 
     def passing(self, reader: Reader, candidates: Candidates, places: Sequence[Place]) -> Sequence[Place]:
         """Those of at most `MOST_TESTED` candidates that the list holds, in their order."""
-        conditions = [] if candidates.is_within else [in_scope(self._scope, reader.engine)]
+        return places if candidates.is_certain else self.met_by(reader, places, within=candidates.is_within)
+
+    def met_by(self, reader: Reader, places: Sequence[Place], *, within: bool = False) -> Sequence[Place]:
+        """The same of releases found elsewhere; `within`: of which it is known that they are of the scope's
+        organization, projects and statuses."""
+        conditions = [] if within else [in_scope(self._scope, reader.engine)]
         if self.condition is not None:
             conditions.append(self.condition)
-        if candidates.is_certain or not conditions or not places:
+        if not conditions or not places:
             return places
         ids = [place[-1] for place in places]
         query = Query(Release.select(Release.id).where(_is_one_of(ids, reader.engine), *conditions))
         found = {release_id for (release_id,) in reader.rows_of_one(query)}
         return [place for place in places if place[-1] in found]
+
+    def kept(self, reader: Reader, places: Sequence[Place]) -> Sequence[Place]:  # noqa: ARG002 - the scope is all
+        """Those of the scope's releases that are of the list: all of them."""
+        return places
+
+    def kept_rows(self, reader: Reader, rows: Sequence[Place]) -> Sequence[Place]:  # noqa: ARG002 - the scope is all
+        """Those of the rows of such releases that are of a flattened list: all of them."""
+        return rows
 
 
 def _is_one_of(ids: list[bytes], engine: Engine) -> Any:
@@ -167,7 +190,7 @@ def chunks(reader: Reader, candidates: Candidates, test: Test, start: Place | No
     while left and (left == MOST_WALKED or monotonic() < enough):
         size = min(size, left)
         tested = candidates.tested_after(reader, start, size, test)
-        yield tested
+        yield tested._replace(passing=test.kept(reader, tested.passing))
         if tested.ended:
             return
         start = tested.places[-1]
@@ -196,6 +219,7 @@ def _flattened(
     ]
     if start is not None:
         rows = [row for row in rows if direction.is_beyond(row, start)]
+    rows = list(test.kept_rows(reader, rows))
     incomplete = wall is not None
     if wall is None and len(places) > request.limit and len(rows) < request.limit:
         wall = places[-1]  # releases of projects that are just being deleted have no rows

@@ -21,7 +21,7 @@ _LOOKED_AT: Final = (1, 3, 10)
 
 FEW_DEPLOYED: Final = 2000
 """So many releases of a project in an environment are compared; of more, the project's are walked from the newest on,
-for one that was deployed there comes soon."""
+for one that was there comes soon."""
 
 
 class _Newest(NamedTuple):
@@ -94,7 +94,7 @@ def latest_releases(
 ) -> frozenset[bytes]:
     """The newest open release of each of the projects that has one: the highest version where the project follows
     semantic versions, else the one released, or created, last. With environments: of those that were deployed to one
-    of them, from that project."""
+    of them from that project, or had sessions of it there."""
     if environment_ids is not None and not environment_ids:
         return frozenset()
     ids = (
@@ -115,7 +115,8 @@ def latest_releases(
 
 
 def _newest_there(reader: Reader, project_id: bytes, environment_ids: list[bytes], column: Any) -> bytes | None:
-    """The newest by that column of a project's open releases that were deployed to one of the environments from it."""
+    """The newest by that column of a project's open releases that were deployed from it to one of the environments, or
+    had sessions there."""
     there = ReleaseEnvironment.select(ReleaseEnvironment.release_id).where(
         ReleaseEnvironment.project_id == project_id, ReleaseEnvironment.environment_id.in_(environment_ids)
     )

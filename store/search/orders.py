@@ -1,7 +1,7 @@
 """The orders of lists of releases.
 
-Each sort is a column that both `Release` and `ReleaseProject` have, with an index of its own in either. A sort of
-release health has its place here: a column in both tables, the two indexes, and a line in `SORTS`.
+Each sort is a column that both `Release` and `ReleaseProject` have, with an index of its own in either. Those of
+release health have no column, and are in `store.search.health_orders`.
 """
 
 from __future__ import annotations

@@ -102,19 +102,25 @@ class Related:
         return self.project(so_called)
 
     def environment(self, test: Condition) -> Condition:
-        """A row of `ReleaseEnvironment`: where it was deployed, from one of the projects."""
-        deployed = ReleaseEnvironment.select(_ONE).where(
-            ReleaseEnvironment.release_id == Release.id, self._in_projects(ReleaseEnvironment.project_id), test
+        """A row of `ReleaseEnvironment`: where it was deployed from one of the projects, or had sessions of it."""
+        return self._exists(
+            ReleaseEnvironment.select(_ONE).where(
+                ReleaseEnvironment.release_id == Release.id, self._in_projects(ReleaseEnvironment.project_id), test
+            )
         )
-        return (Release.deploy_count > 0) & self._exists(deployed)
+
+    def any_environment(self) -> Condition:
+        """The same of an environment with a name: sessions without one are in none."""
+        return self.environment(~self._is_called(ReleaseEnvironment, [Text("")]))
 
     def environment_called(self, values: Sequence[Value]) -> Condition:
         """An environment, by its name."""
         return self.environment(self._is_called(ReleaseEnvironment, values))
 
     def deployed(self, name: str, test: Condition) -> Condition:
-        """A row of `ReleaseEnvironment`, of the environment of this name; of any, when it is empty."""
-        return self.environment(self._named(ReleaseEnvironment, name) & test)
+        """A row of `ReleaseEnvironment` with deploys, of the environment of this name; of any, when it is empty."""
+        deployed = ReleaseEnvironment.last_finish_time.is_null(False) & test
+        return (Release.deploy_count > 0) & self.environment(self._named(ReleaseEnvironment, name) & deployed)
 
     def deploy(self, name: str, test: Condition) -> Condition:
         """A row of `DeployProject`, of the environment of this name; of any, when it is empty."""

@@ -11,7 +11,7 @@ from store.commits.models import Commit
 from store.database import Query, Reader, hole, query_shape
 from store.database.batches import batches, filled, holes
 from store.deploys.environments import environment_ids
-from store.errors import InvalidField
+from store.errors import InvalidField, QueryInvalid
 from store.organizations.lookup import find_organization
 from store.organizations.models import Project
 from store.organizations.rows import OrganizationRow
@@ -31,6 +31,7 @@ from store.search.language import (
     Wildcard,
     keys_of,
     parse_query,
+    position_of,
 )
 from store.search.language.limits import MIN_COMMIT_PREFIX
 from store.search.latest import latest_releases
@@ -92,6 +93,13 @@ def resolve(
         if wanted.environments
         else None
     )
+    if expression is not None and Key.STAGE in keys_of(expression) and not names_one(wanted.environments):
+        raise QueryInvalid(
+            position=position_of(Key.STAGE, wanted.query),
+            found=f"`{Key.STAGE}`",
+            expected="exactly one environment beside the query, and not the empty one",
+            hint="A release has its stages by environment: name one in the field environments.",
+        )
     values = tuple(_values_of(expression)) if expression is not None else ()
     return Scope(
         organization,
@@ -99,6 +107,7 @@ def resolve(
         _statuses(wanted, expression, default_status),
         now_us,
         expression=expression,
+        environments=tuple(dict.fromkeys(wanted.environments)),
         environment_ids=environments,
         created=created,
         released=released,
@@ -107,6 +116,11 @@ def resolve(
         else frozenset(),
         rare_prefixes=frozenset(_rare_prefixes(reader, organization, values)),
     )
+
+
+def names_one(environments: Sequence[str]) -> bool:
+    """Whether these are one environment with a name: what adoption can be told of."""
+    return len(set(environments)) == 1 and "" not in environments
 
 
 def _span(span: TimeSpan, now_us: int, *, field: str) -> tuple[int | None, int | None]:

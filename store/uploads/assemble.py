@@ -35,6 +35,7 @@ from store.errors import (
     FileTooLarge,
     InvalidField,
     NotFound,
+    RegistryError,
     ReleaseNotFound,
     SizeMismatch,
     UploadClosed,
@@ -144,12 +145,18 @@ class Assembly:
         self._whole = hashlib.sha256()
         self._small = bytearray()
         self._missing: dict[bytes, None] = {}
+        self._settles = False
 
     def look(self) -> None:
-        """Returns when this assembly still has its turn, on any thread. Raises UploadTakenOver, UploadClosed,
-        UploadNotFound, DatabaseBusy, DatabaseDown."""
-        if self._running is not None:
+        """Returns when this assembly still has its turn, or is just ending its upload itself, on any thread. Raises
+        UploadTakenOver, UploadClosed, UploadNotFound, DatabaseBusy, DatabaseDown."""
+        if self._running is None or self._settles:
+            return
+        try:
             self._database.read(partial(look_at_turn, turn=self._turn))
+        except RegistryError:
+            if not self._settles:  # else it ended its upload meanwhile, and tells so itself
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +209,7 @@ class Assembly:
             if digest is not None and digest != actual:
                 raise DigestMismatch(expected=digest.hex(), actual=actual.hex())
         crashpoint("assembly.verified")
+        self._settles = True
         answer: UploadedFile = self._database.write(
             self._finish, wait_seconds=finish_wait(wait_seconds), long=len(self._chunks) > MANY_ROWS
         )

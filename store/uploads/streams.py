@@ -94,6 +94,7 @@ class FileUpload:
         self._writer = self._new_writer()
         self._position: int | None = None
         self._over = self.finished is not None
+        self._settles = self._over
 
     @property
     def committed_bytes(self) -> int:
@@ -101,11 +102,16 @@ class FileUpload:
         return self._committed
 
     def look(self) -> None:
-        """Returns when this stream still has its turn, on any thread. Raises UploadTakenOver, UploadClosed,
-        UploadNotFound, DatabaseBusy, DatabaseDown."""
+        """Returns when this stream still has its turn, or is just ending its upload itself, on any thread. Raises
+        UploadTakenOver, UploadClosed, UploadNotFound, DatabaseBusy, DatabaseDown."""
         turn = self._turn
-        if turn is not None and not self._over:
+        if turn is None or self._settles:
+            return
+        try:
             self._database.read(partial(look_at_turn, turn=turn))
+        except RegistryError:
+            if not self._settles:  # else it ended its upload meanwhile, and tells so itself
+                raise
 
     def write(self, data: bytes, *, offset: int | None) -> None:
         """Takes the next bytes; `offset` says where in the file they belong, and the first call must say it.
@@ -148,6 +154,7 @@ class FileUpload:
             crashpoint("upload.received")
             try:
                 compare(self._draft, received, size_bytes=size_bytes, sha256=sha256)
+                self._settles = True
                 outcome: tuple[UploadedFile, bool] = self._database.write(
                     partial(
                         finish_upload,
@@ -225,7 +232,7 @@ class FileUpload:
         self._committed = group.end
 
     def _forget(self) -> None:
-        self._over = True
+        self._over = self._settles = True
         turn = self._turn
         if turn is None:
             return

@@ -20,6 +20,7 @@ from tests.server_process import ServerProcess
 SERVICES = {
     "grpc.health.v1.Health",
     "releaseregistry.v1.OrganizationService",
+    "releaseregistry.v1.ReleaseHealthService",
     "releaseregistry.v1.ReleaseService",
     "releaseregistry.v1.TokenService",
 }

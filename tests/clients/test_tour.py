@@ -29,7 +29,8 @@ def home(tmp_path: Path) -> Path:
 def clone(tmp_path: Path, home: Path) -> Path:
     """What the reader stands in: a git repository with a history, the protos, and the environment in .venv."""
     clone = tmp_path / "clone"
-    shutil.copytree(ROOT / "protos", clone / "protos", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("protos", "examples"):
+        shutil.copytree(ROOT / folder, clone / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (clone / ".venv").symlink_to(Path(sys.prefix))
     (clone / ".gitignore").write_text(".venv\n*.tar.gz\n")
     git(clone, home, "init", "--quiet")
@@ -77,6 +78,8 @@ def paste(lines: list[str], *, clone: Path, home: Path, server: ServerProcess) -
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "RELCTL_SERVER": server.address,  # the README's is the default
+        "RELEASES_LISTEN": server.address,  # so is this
+        **({} if server.database is None else {"RELEASES_DATABASE": server.database}),
         "GIT_CONFIG_NOSYSTEM": "1",
     }
     subprocess.run(
@@ -118,6 +121,22 @@ def test_every_line_of_the_tour_does_what_it_says(clone: Path, home: Path, serve
     assert "app@1.1.0" not in said("label.team:web"), "neither deployed nor finalized"
     assert said("release suggest") == "web\n"
     assert ["next", "app@1.1.0"] in [line.split() for line in said("release get app@1.0.0").splitlines()]
+    assert said("sessions send") == "1 item recorded\n"
+    assert ["sessions", "1"] in [line.split() for line in said("relctl health app@1.0.0").splitlines()]
+    assert "0 refused. Now look at them:" in said("examples/month_of_sessions.py")
+    plots = said("relctl health shop@2.5.0")
+    assert [
+        title for title in ("sessions a day", "users a day", "crash-free", "adoption") if f"shop: {title}" not in plots
+    ] == []
+    assert "3 adopted, 0 replaced" in said("release-server adoption")
+    assert [line.split()[1:3] for line in said("relctl adoption").splitlines()[1:]] == [
+        ["production", "adopted"],
+        ["staging", "adopted"],
+    ]
+    assert said("--sort crash-free-sessions").splitlines()[1].startswith("shop@2.5.0 "), "the least stable"
+    assert "threshold" in said("threshold create")
+    (bad,) = [line for line in said("threshold status").splitlines() if line.startswith("shop@2.5.0 ")]
+    assert "unhealthy" in bad
     assert "releaseregistry.v1.ReleaseService" in said("grpcurl -plaintext 127.0.0.1:50051 list")
     assert "CREATED" in said("ReleaseService/CreateRelease")
     assert "4f1c2d" in said("ReleaseService/ListCommits")

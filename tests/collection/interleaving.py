@@ -25,7 +25,7 @@ from store.blobs.claims import claim_content, touch_content
 from store.blobs.collector import Collector
 from store.blobs.contents import ContentRow
 from store.blobs.keeping import Group, ListedManifest, StoredChunk, keep_content
-from store.blobs.models import Chunk, CollectorLease, Content, ContentChunk, Pack
+from store.blobs.models import Chunk, Content, ContentChunk, Pack
 from store.blobs.reader import ContentReader
 from store.blobs.source import ChunkSource, ContentMissing
 from store.database import Database, Query, Statement, Transaction, hole, new_id, open_database
@@ -41,7 +41,7 @@ GRACE = 3600
 CHUNKS = [random.Random(seed).randbytes(40 + 17 * seed) for seed in range(5)]
 ATTEMPTS = 5
 
-_TABLES = (Content, ContentChunk, Chunk, Pack, CollectorLease, ReleaseFile, UploadChunk)
+_TABLES = (Content, ContentChunk, Chunk, Pack, ReleaseFile, UploadChunk)
 _WIPE = [Statement(table.delete()) for table in _TABLES]
 _END_UPLOAD = Statement(UploadChunk.delete().where(UploadChunk.upload_id == hole(UploadChunk.upload_id)))
 _DELETE_FILE = Statement(ReleaseFile.delete().where(ReleaseFile.id == hole(ReleaseFile.id)))

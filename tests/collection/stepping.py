@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from store.blobs.lease import Lease
-from store.blobs.models import CollectorLease
 from store.blobs.packs import GrownPack, PackMissing, PackReader, PackSink, PackStore, Place, StoredPack
 from store.database import Database, Query, Transaction, new_id
 from store.database.sqlite_writer import Job, SqliteWriter
+from store.leases import JobLease, Lease
 from tests.clocks import ManualClock
 from tests.collection.turns import Violation, step
 
-_FENCE = Query(CollectorLease.select(CollectorLease.fence).where(CollectorLease.id == 1))
+_FENCE = Query(JobLease.select(JobLease.fence).where(JobLease.id == 1))
 
 
 class AtOnce(SqliteWriter):

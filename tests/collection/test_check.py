@@ -10,7 +10,6 @@ import pytest
 import store.blobs.check as check_module
 from store.blobs.check import Checked, check_storage
 from store.blobs.contents import ContentRow
-from store.blobs.lease import holding_lease
 from store.blobs.models import DAMAGED, LIVE, Chunk, Content, ContentChunk, Pack
 from store.blobs.packs import PackReader
 from store.blobs.reader import ContentReader
@@ -19,6 +18,7 @@ from store.blobs.source import ChunkSource
 from store.database import new_id
 from store.errors import ChunkLost
 from store.files.models import ReleaseFile
+from store.leases import Job, holding_lease
 from tests.blobs.harm import cut_pack, store_pack, stored_pack
 from tests.clocks import ManualClock
 from tests.collection.warehouse import GRACE, Warehouse
@@ -153,13 +153,13 @@ def test_a_pack_that_no_row_knows_is_removed_when_it_is_old(warehouse: Warehouse
 
 def test_a_pack_that_no_row_knows_is_left_while_a_collector_is_at_work(warehouse: Warehouse) -> None:
     warehouse.group(b"of a stream that was killed before its rows")
-    with holding_lease(warehouse.db):
+    with holding_lease(warehouse.db, Job.COLLECTION):
         found = check(warehouse, repair=True)
         assert (found.unknown_packs, found.finding_count, found.repaired) == (1, 1, 0)
         assert "a collector is at work" in found.findings[0]
     assert len(list(warehouse.packs.list_packs())) == 1
     assert check(warehouse, repair=True).repaired == 1
-    with holding_lease(warehouse.db):  # which the check has given back
+    with holding_lease(warehouse.db, Job.COLLECTION):  # which the check has given back
         assert list(warehouse.packs.list_packs()) == []
 
 

@@ -10,12 +10,12 @@ import pytest
 
 import store.blobs.collector as collector_module
 from store.blobs.collector import Collector
-from store.blobs.lease import holding_lease
-from store.blobs.models import DELETING, ZSTD, Chunk, CollectorLease, Content, ContentChunk, Pack
+from store.blobs.models import DELETING, ZSTD, Chunk, Content, ContentChunk, Pack
 from store.blobs.packs import PackMissing, PackStore, StoredPack
 from store.blobs.unused import CONTENT_REFERENCES
 from store.database import new_id
 from store.errors import BlobsDown, CollectorBusy, ReadOnly, StorageFull
+from store.leases import Job, JobLease, holding_lease
 from store.schema import MODELS
 from store.uploads.models import UploadChunk
 from tests.clocks import ManualClock
@@ -217,7 +217,7 @@ def test_a_collector_that_is_killed_at_the_removal_of_a_file_leaves_its_row_to_t
 
 
 def test_one_collector_works_at_a_time(warehouse: Warehouse) -> None:
-    with holding_lease(warehouse.db):
+    with holding_lease(warehouse.db, Job.COLLECTION):
         with pytest.raises(CollectorBusy):
             warehouse.collector.collect()
     assert warehouse.collector.collect().removed == 0
@@ -228,7 +228,7 @@ def test_a_collector_that_lost_its_lease_changes_nothing(warehouse: Warehouse, c
     clock.advance(seconds=GRACE)
 
     def taken_over() -> bool:
-        warehouse.change(CollectorLease.update({CollectorLease.fence: CollectorLease.fence + 1}))
+        warehouse.change(JobLease.update({JobLease.fence: JobLease.fence + 1}))
         return False
 
     with pytest.raises(CollectorBusy):
@@ -237,11 +237,11 @@ def test_a_collector_that_lost_its_lease_changes_nothing(warehouse: Warehouse, c
 
 
 def test_a_lease_of_a_holder_that_died_runs_out(warehouse: Warehouse, clock: ManualClock) -> None:
-    lease = holding_lease(warehouse.db)
+    lease = holding_lease(warehouse.db, Job.COLLECTION)
     lease.__enter__()
     with pytest.raises(CollectorBusy):
         warehouse.collector.collect()
-    warehouse.change(CollectorLease.update({CollectorLease.expire_time: 1}))
+    warehouse.change(JobLease.update({JobLease.expire_time: 1}))
     assert warehouse.collector.collect().removed == 0
 
 
@@ -354,7 +354,7 @@ def test_a_collector_that_lost_its_lease_removes_no_pack_that_no_row_knows(
 
     def slept() -> Iterator[StoredPack]:
         yield from listed()
-        warehouse.change(CollectorLease.update({CollectorLease.fence: CollectorLease.fence + 1}))
+        warehouse.change(JobLease.update({JobLease.fence: JobLease.fence + 1}))
 
     monkeypatch.setattr(warehouse.packs, "list_packs", slept)
     with pytest.raises(CollectorBusy):

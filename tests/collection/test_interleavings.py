@@ -15,13 +15,13 @@ import pytest
 
 from store.blobs import collector, keeping, unused
 from store.blobs.keeping import Group
-from store.blobs.lease import Lease
 from store.blobs.models import Chunk
 from store.blobs.packs import PackStore
 from store.blobs.rewriting import rewrite_packs
 from store.blobs.unused import PackUse
 from store.database import Database, Transaction
 from store.errors import BlobsDown
+from store.leases import Lease
 from store.uploads import chunks as upload_chunks
 from tests.collection.interleaving import ATTEMPTS, World, memory_world
 from tests.collection.turns import Violation

@@ -12,13 +12,14 @@ from store.blobs import merging
 from store.blobs.collector import Collector
 from store.blobs.contents import ContentRow
 from store.blobs.merging import Merging
-from store.blobs.models import DAMAGED, LIVE, Chunk, CollectorLease, Content, Pack
+from store.blobs.models import DAMAGED, LIVE, Chunk, Content, Pack
 from store.blobs.packs import PACK_BYTES
 from store.blobs.reader import ContentReader
 from store.blobs.source import ChunkSource
 from store.blobs.unused import PackUse
 from store.database import new_id
 from store.errors import ChunkLost, CollectorBusy
+from store.leases import JobLease
 from tests.blobs.faulty_packs import RAISE, FaultyPacks
 from tests.clocks import ManualClock
 from tests.collection.warehouse import GRACE, Warehouse
@@ -182,8 +183,8 @@ def test_a_collector_that_loses_its_lease_while_it_merges_switches_and_leaves_no
 
     def taken_over(point: str) -> None:
         if point == "rewrite.synced":
-            warehouse.change(CollectorLease.update({CollectorLease.fence: CollectorLease.fence + 1}))
-            warehouse.change(CollectorLease.update({CollectorLease.expire_time: 1}))
+            warehouse.change(JobLease.update({JobLease.fence: JobLease.fence + 1}))
+            warehouse.change(JobLease.update({JobLease.expire_time: 1}))
             warehouse.change(Pack.delete().where(Pack.size_bytes == 0))  # as the one that took over, after long
 
     with monkeypatch.context() as patch:

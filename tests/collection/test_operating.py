@@ -1,4 +1,4 @@
-"""`release-server check` and `release-server collect`, beside a running server and without one."""
+"""`release-server check`, `collect` and `adoption`, beside a running server and without one."""
 
 from __future__ import annotations
 
@@ -53,6 +53,17 @@ def test_what_is_unknown_is_found_counted_and_removed(server_process: ServerProc
     assert (sound.returncode, sound.stdout.splitlines()[-1].split("; ")[1]) == (0, "0 findings, 0 mended")
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_it_is_found_out_what_is_adopted(server_process: ServerProcess, running: bool) -> None:
+    if not running:
+        server_process.stop()
+    done = run(server_process, "adoption")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "0 adopted, 0 replaced; projects with sessions in the last six hours: 0; releases created: 0\n"
+    )
+
+
 def test_a_check_that_mends_all_that_it_finds_ends_well(server_process: ServerProcess) -> None:
     path = stray(server_process)
     done = run(server_process, "check", "--repair")
@@ -68,7 +79,9 @@ def test_a_running_server_is_not_asked_with_a_wrong_token(tmp_path: Path) -> Non
         assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [("check", "--percent", "0"), ("check", "--nothing"), ("collect", "--repair")])
+@pytest.mark.parametrize(
+    "words", [("check", "--percent", "0"), ("check", "--nothing"), ("collect", "--repair"), ("adoption", "--now")]
+)
 def test_a_wrong_flag_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     process = ServerProcess(tmp_path / "server")
     done = run(process, *words)

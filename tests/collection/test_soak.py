@@ -22,13 +22,13 @@ import store.blobs.collector as collector_module
 from store.blobs import merging
 from store.blobs.check import check_storage
 from store.blobs.collector import Collector
-from store.blobs.lease import Lease
 from store.blobs.models import Chunk, Content, ContentChunk, Pack
 from store.blobs.packs import PackStore
 from store.blobs.rewriting import rewrite_packs
 from store.blobs.unused import PackUse
 from store.database import Database
 from store.errors import CollectorBusy
+from store.leases import Lease
 from tests.clocks import ManualClock
 from tests.conftest import opened
 from tests.rpc.fast_door import assemble, cut, missing, pages, send_chunks, start

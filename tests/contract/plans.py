@@ -26,8 +26,16 @@ Executed = dict[str, Sequence[Any]]
 """Statements with the values that they were executed with last."""
 
 # Of a database that was made for a test, and may stay as small in a real one.
-SMALL: Final = {"organization", "organization_slug", "project", "project_slug", "environment", "repository"}
-SMALL_ALWAYS: Final = {"draining_project"}
+SMALL: Final = {
+    "organization",
+    "organization_slug",
+    "project",
+    "project_slug",
+    "environment",
+    "repository",
+    "health_project",
+}
+SMALL_ALWAYS: Final = {"draining_project", "job_lease"}
 
 TIMES: Final = 200
 """Of 6,000 releases this makes more than a million."""

@@ -181,7 +181,7 @@ SERVED: dict[str, tuple[str, set[str]]] = {
     "reference:web-12": (Key.REFERENCE, {WEB_1_1}),
     "has:reference": (Key.REFERENCE, {WEB_1_1, HASH}),
     "project:api": (Key.PROJECT, {API, SPRING, HASH}),
-    "environment:production": (Key.ENVIRONMENT, {WEB_1_1, API}),
+    "environment:production": (Key.ENVIRONMENT, {WEB_1, WEB_1_1, API, HASH}),
     "deployed:-3d": (Key.DEPLOYED, {WEB_2, API}),
     "deployed.production:>=2026-11-05": (Key.DEPLOYED, {API}),
     'has:deployed."Staging EU"': (Key.DEPLOYED, {WEB_2}),

@@ -212,7 +212,7 @@ def test_many_releases_take_as_many_statements_as_few(acme: Registry) -> None:
     for number in range(2):
         acme.make(f"1.{number}", "web", "api", labels={"x": "y"})
     few = {name: statements(change) for name, change in changes.items()}
-    for number in range(40):
+    for number in range(30):  # whether they had sessions is asked of 64 releases in projects together
         acme.make(f"2.{number}", "web", "api", labels={"x": "y"})
     many = {name: statements(change) for name, change in changes.items()}
     assert many == few

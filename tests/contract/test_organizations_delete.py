@@ -18,6 +18,11 @@ from store.commits.drafts import CommitDraft
 from store.database import Database, Terms, new_id
 from store.deploys.create import DeployDraft, create_deploy
 from store.errors import CredentialsInvalid, HasChildren, OrganizationExists, OrganizationNotFound
+from store.health.discovery import discover
+from store.health.items import SessionCounts, SessionUpdate
+from store.health.thresholds import ThresholdDraft, ThresholdMetric, ThresholdTrigger, create_threshold
+from store.health.upkeep import keep_up
+from store.health.windows import DAY_US
 from store.organizations import delete, drain
 from store.organizations.avatars import start_avatar
 from store.organizations.delete import delete_organization, delete_project
@@ -37,13 +42,14 @@ from store.releases.drain import drain_deleted_releases
 from store.releases.read import get_release
 from store.schema import MODELS
 from store.uploads.models import Upload, UploadChunk
-from tests.clocks import ManualClock
+from tests.clocks import START_US, ManualClock
 from tests.contract.acme import Acme
 from tests.contract.callers import OPERATOR, at_once
+from tests.contract.telling import Telling, counts, update
 from tests.pictures import picture
 
 PAGE = PageRequest(100)
-OUTLIVE = {"Organization", "OrganizationSlug", "AnsweredRequest", "InstallationSecret", "CollectorLease"}
+OUTLIVE = {"Organization", "OrganizationSlug", "AnsweredRequest", "InstallationSecret", "JobLease"}
 """What is kept of the installation itself."""
 
 
@@ -99,6 +105,14 @@ def fill(acme: Acme) -> CreatedToken:
             )
         )
     )
+    web = Telling(acme)
+    told: list[SessionUpdate | SessionCounts]
+    told = [update(1, start_time=START_US - 5 * DAY_US), update(2, version="new"), counts(1, exited_count=3)]
+    web.tell(*told, slug=acme.slug)
+    draft = ThresholdDraft(ThresholdMetric.CRASH_FREE_SESSION_RATE, ThresholdTrigger.UNDER, 99_000, 3600)
+    create_threshold(acme.db, OPERATOR, acme.slug, "web", draft)
+    discover(acme.db, [acme.projects["web"]])
+    keep_up(acme.db, web.limits)
     acme.add_project("old")
     delete_project(acme.db, OPERATOR, acme.slug, "old")
     made: CreatedToken = create_token(

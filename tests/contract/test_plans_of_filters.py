@@ -113,6 +113,7 @@ def releases() -> Iterator[Release]:
                 for _ in range(1 if number % 4 == 0 else 0)
             ],
             "files": [{"name": f"app{number % 100}.js", "project": None}],
+            "stays": [],
         }
 
 

@@ -70,6 +70,7 @@ def releases() -> Iterator[Release]:
                 for _ in range(number % 2)
             ],
             "files": [],
+            "stays": [],
         }
 
 

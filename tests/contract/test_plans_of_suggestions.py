@@ -61,6 +61,7 @@ def releases() -> Iterator[Release]:
             "heads": [],
             "deploys": [{"environment": f"stage{number % 1500}", "finished": number, "projects": [project]}],
             "files": [],
+            "stays": [],
         }
 
 

@@ -59,6 +59,17 @@ def test_a_created_project_is_found_by_its_slug(database: Database, clock: Manua
     assert made.create_time == made.update_time == clock.now_us()
 
 
+def test_a_project_may_be_one_whose_releases_come_by_hand(database: Database) -> None:
+    new_organization(database)
+    assert not create(database, ProjectDraft("web")).manual_releases
+    made = create(database, ProjectDraft("api", manual_releases=True))
+    assert made.manual_releases
+    assert get_project(database, OPERATOR, "acme", "api")[1] == made
+    assert update(database, "api", ProjectChanges(platform="go")).manual_releases
+    assert not update(database, "api", ProjectChanges(manual_releases=False)).manual_releases
+    assert [project.manual_releases for project in listed(database, PageRequest(10)).items] == [False, False]
+
+
 def test_one_slug_may_be_used_in_two_organizations(database: Database) -> None:
     new_project(database, new_organization(database, "acme"), "web")
     new_project(database, new_organization(database, "umbrella"), "web")

@@ -23,7 +23,7 @@ from store.search.resolve import resolve
 from tests.clocks import ManualClock
 from tests.contract.callers import OPERATOR
 from tests.search.dataset import Dataset, write_dataset
-from tests.search.small_set import commit, deploy, release
+from tests.search.small_set import commit, deploy, release, stay
 from tests.search.strategies import DAY, NOW
 
 PROJECTS = ("web", "api", "cli")
@@ -105,6 +105,40 @@ def test_an_environment_that_there_is_not_finds_nothing(database: Database) -> N
     assert found(database, data, "", environments=("production", "nowhere")) == ["1.0"]
     assert found(database, data, "", environments=("nowhere",)) == []
     assert found(database, data, "release:latest", environments=("nowhere",)) == []
+
+
+def test_sessions_bring_a_release_to_an_environment_and_are_no_deploys(database: Database) -> None:
+    data = written(
+        database,
+        release("1.0", stays=[stay("production", adopted=3, unadopted=1)]),
+        release("2.0", stays=[stay("")]),
+        release("3.0", deploys=[deploy("production", 1)], stays=[stay("production", adopted=2)]),
+        release("4.0", deploys=[deploy("staging", 1)], stays=[stay("production", adopted=2, unadopted=1)]),
+        release("5.0"),
+    )
+    there: dict[str, Any] = {"environments": ("production",)}
+    assert found(database, data, "", **there) == ["1.0", "3.0", "4.0"]
+    assert found(database, data, "environment:production") == ["1.0", "3.0", "4.0"]
+    assert found(database, data, "has:environment") == ["1.0", "3.0", "4.0"]
+    assert found(database, data, 'environment:""') == ["2.0"]
+    assert found(database, data, "", environments=("",)) == ["2.0"]
+    for deployed in ("has:deployed.production", "deployed.production:-30d"):
+        assert found(database, data, deployed) == ["3.0"]
+    for deployed in ("has:deployed", "deployed:-30d"):
+        assert found(database, data, deployed) == ["3.0", "4.0"]
+    assert found(database, data, "release.stage:adopted", **there) == ["3.0"]
+    assert found(database, data, "release.stage:replaced", **there) == ["1.0", "4.0"]
+    assert found(database, data, "!release.stage:adopted", **there) == ["1.0", "4.0"]
+
+
+def test_stages_are_asked_for_in_exactly_one_environment(database: Database) -> None:
+    data = written(database, release("1.0", stays=[stay("production", adopted=1)]))
+    assert found(database, data, "release.stage:adopted", environments=("production", "production")) == ["1.0"]
+    assert found(database, data, "release.stage:adopted", environments=("nowhere",)) == []
+    for environments in ((), ("",), ("production", "staging")):
+        with pytest.raises(QueryInvalid) as refused:
+            found(database, data, 'ref:"release.stage:x" OR release.stage:adopted', environments=environments)
+        assert refused.value.position == 26
 
 
 def test_a_project_is_found_by_the_slugs_that_it_had(database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,9 +14,14 @@ from releaseregistry.v1 import (
     activities_pb2,
     admin_pb2,
     admin_pb2_grpc,
+    deploy_service_pb2,
+    deploy_service_pb2_grpc,
     files_pb2,
+    health_pb2,
     organizations_pb2,
+    release_health_service_pb2_grpc,
     releases_pb2,
+    sessions_pb2,
     uploads_pb2,
     uploads_pb2_grpc,
 )
@@ -49,6 +55,8 @@ class Client:
         self._stubs = Stubs(channel)
         self._uploads = uploads_pb2_grpc.UploadServiceStub(channel)
         self._admin = admin_pb2_grpc.AdminServiceStub(channel)
+        self._deploys = deploy_service_pb2_grpc.DeployServiceStub(channel)
+        self._health = release_health_service_pb2_grpc.ReleaseHealthServiceStub(channel)
         self._options: dict[str, Any] = {"metadata": server.metadata, "timeout": SECONDS}
 
     # --- organizations ------------------------------------------------------------------------------------------------
@@ -70,8 +78,8 @@ class Client:
         made: str = self._stubs.releases.CreateRelease(request, **self._options).release.name
         return made
 
-    def delete_release(self, name: str) -> None:
-        self._stubs.releases.DeleteRelease(releases_pb2.DeleteReleaseRequest(name=name), **self._options)
+    def delete_release(self, name: str, *, force: bool = False) -> None:
+        self._stubs.releases.DeleteRelease(releases_pb2.DeleteReleaseRequest(name=name, force=force), **self._options)
 
     def delete_project(self, name: str) -> None:
         request = organizations_pb2.DeleteProjectRequest(name=name, force=True)
@@ -123,6 +131,83 @@ class Client:
         request = organizations_pb2.DownloadAvatarRequest(name=organization)
         data: bytes = self._stubs.organizations.DownloadAvatar(request, **self._options).data
         return data
+
+    # --- health -------------------------------------------------------------------------------------------------------
+
+    def deploy(self, organization: str, version: str, *environments: str) -> None:
+        """The release is deployed, once for each environment."""
+        request = deploy_service_pb2.CreateDeployRequest(
+            parent=f"{organization}/releases/{version}", environments=environments, request_id=new_id()
+        )
+        self._deploys.CreateDeploy(request, **self._options)
+
+    def count_sessions(self, project: str, version: str, count: int, environment: str) -> None:
+        """So many sessions that began now and ended well."""
+        counts = sessions_pb2.SessionCounts(
+            counts_id=new_id(), exited_count=count, version=version, environment=environment, project=project
+        )
+        counts.start_time.GetCurrentTime()
+        request = sessions_pb2.RecordSessionsRequest(parent=project.partition("/projects/")[0], counts=[counts])
+        recorded = self._health.RecordSessions(request, **self._options).recorded
+        assert recorded.recorded_count == 1, recorded
+
+    def tell(self, project: str, version: str, days: Sequence[int], *, environment: str = "") -> None:
+        """A session that began so many days ago for each of these; told again it is the same."""
+        updates = []
+        for number, ago in enumerate(days):
+            update = sessions_pb2.SessionUpdate(
+                session_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{project} {version} {ago} {number}")),
+                distinct_user_id=f"user {number}",
+                sequence=1,
+                status=sessions_pb2.SESSION_STATUS_EXITED,
+                version=version,
+                environment=environment,
+                project=project,
+            )
+            update.start_time.FromSeconds(int(time.time()) - ago * 86_400)
+            updates.append(update)
+        request = sessions_pb2.RecordSessionsRequest(parent=project.partition("/projects/")[0], updates=updates)
+        recorded = self._health.RecordSessions(request, **self._options).recorded
+        assert recorded.refused_count == 0, recorded
+
+    def record(self, organization: str, updates: Sequence[sessions_pb2.SessionUpdate]) -> None:
+        """All of these updates in one call."""
+        request = sessions_pb2.RecordSessionsRequest(parent=organization, updates=updates)
+        recorded = self._health.RecordSessions(request, **self._options).recorded
+        assert recorded.refused_count == 0, recorded
+
+    def stream(self, organization: str, messages: Sequence[Sequence[sessions_pb2.SessionUpdate]]) -> None:
+        """The updates of each message, in one stream."""
+        sent = [sessions_pb2.StreamSessionsRequest(parent=organization, updates=updates) for updates in messages]
+        sent[-1].finish = True
+        recorded = self._health.StreamSessions(iter(sent), **self._options).recorded
+        assert recorded.refused_count == 0, recorded
+
+    def figures(self, release: str, period: health_pb2.HealthPeriod) -> health_pb2.HealthFigures:
+        """The figures of a release of one project."""
+        answer = self._health.GetReleaseHealth(
+            health_pb2.GetReleaseHealthRequest(name=release, period=period), **self._options
+        )
+        (project,) = answer.projects
+        figures: health_pb2.HealthFigures = project.figures
+        return figures
+
+    def session_count(self, release: str, period: health_pb2.HealthPeriod) -> int:
+        """How many sessions the release had in the period."""
+        answer = self._health.GetReleaseHealth(
+            health_pb2.GetReleaseHealthRequest(name=release, period=period), **self._options
+        )
+        return sum(project.figures.session_count for project in answer.projects)
+
+    def run_adoption(self) -> None:
+        self._admin.RunAdoption(admin_pb2.RunAdoptionRequest(), **self._options)
+
+    def adoption(self, organization: str, version: str) -> health_pb2.ReleaseAdoption:
+        """How far the release has come in the one environment in which it is."""
+        request = health_pb2.GetAdoptionRequest(name=f"{organization}/releases/{version}")
+        (told,) = self._health.GetAdoption(request, **self._options).adoptions
+        adoption: health_pb2.ReleaseAdoption = told.adoption
+        return adoption
 
     # --- files --------------------------------------------------------------------------------------------------------
 

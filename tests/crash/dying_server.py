@@ -13,7 +13,8 @@ done:
     ["passed"]                             answers how often which points were passed
 
 Beside that it differs from the server in sizes and times only, so that a few megabytes pass every point and a test
-need not wait: groups of chunks, the grace time, the collector's lease, and when what is deleted may be forgotten.
+need not wait: groups of chunks, the grace time, the leases, when what is deleted may be forgotten, how long sessions
+are kept, and how often they are looked at for releases.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ from typing import Any
 import apsw
 
 import server.app
-import store.blobs.lease
+import server.discovery
 import store.blobs.writing
+import store.health.discovery
+import store.health.sought
+import store.leases
 import store.organizations.drain
 from server.__main__ import main
 from server.housekeeping import Housekeeping
@@ -43,10 +47,14 @@ from store.blobs.blobs import Blobs
 from store.blobs.collector import Collector
 from store.crashpoints import at_crashpoints
 from store.database import Database
+from store.health import upkeep
+from store.health.items import SessionLimits
 
 GROUP_BYTES = 2**20
 GRACE_SECONDS = 0.001
 LEASE_US = 2_000_000
+SOUGHT_US = 100_000
+KEPT = SessionLimits(session_days=5, hour_days=10, days=20)
 FAILURES = {"xSync": apsw.IOError, "xWrite": apsw.FullError}
 
 
@@ -175,15 +183,23 @@ def collector(_: Settings, db: Database, blobs: Blobs) -> Collector:
     return Collector(db, blobs.packs, grace_seconds=GRACE_SECONDS)
 
 
+def kept_up(db: Database, _: SessionLimits, *, stopped: Callable[[], bool]) -> upkeep.KeptUp:
+    """The server's, of a month that is told of."""
+    return upkeep.keep_up(db, KEPT, stopped=stopped)
+
+
 def run() -> None:
     """Hang everything in, and be the server."""
     name, *words = sys.argv[1:]
     # The server waits for these on its main thread; threads that are made before it does must not get them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     vars(store.blobs.writing).update(GROUP_BYTES=GROUP_BYTES, GROUP_SECONDS=3600.0)
-    vars(store.blobs.lease).update(HOLD_US=LEASE_US)
+    vars(store.leases).update(HOLD_US=LEASE_US)
     vars(store.organizations.drain).update(SETTLED_US=0)
-    vars(server.app).update(Housekeeping=TidyWhenTold, settings_collector=collector)
+    vars(store.health.sought).update(EVERY_US=SOUGHT_US)
+    vars(store.health.discovery).update(EVERY_US=SOUGHT_US)
+    vars(server.discovery).update(TICK_SECONDS=0.05)
+    vars(server.app).update(Housekeeping=TidyWhenTold, settings_collector=collector, keep_up=kept_up)
     threading.Thread(target=Orders().listen, args=(name,), daemon=True).start()
     main(words)
 

@@ -114,13 +114,16 @@ class Home:
 
 
 def insist(call: Callable[[], object]) -> None:
-    """Repeats a call while the lease of a dead collector lasts, and while others keep the database busy."""
+    """Repeats a call while the lease of a dead server lasts, and while others keep the database busy."""
     deadline = time.monotonic() + 60
     while True:
         try:
             call()
             return
         except grpc.RpcError as error:
-            if reason_of(error) not in ("COLLECTOR_BUSY", "DATABASE_BUSY") or time.monotonic() > deadline:
+            if (
+                reason_of(error) not in ("COLLECTOR_BUSY", "ADOPTION_BUSY", "DATABASE_BUSY")
+                or time.monotonic() > deadline
+            ):
                 raise
         time.sleep(0.1)

@@ -13,8 +13,9 @@ from typing import Any
 import apsw
 import grpc
 import psycopg
-from releaseregistry.v1 import commits_pb2, files_pb2, releases_pb2
+from releaseregistry.v1 import commits_pb2, files_pb2, health_pb2, releases_pb2
 
+from tests.crash.health_invariants import HEALTH_ROWS
 from tests.crash.ledger import CommitIds, FileEntry, ReleaseEntry, Tally, commit_of, sha256_of
 from tests.crash.workload import ORGANIZATION, PROJECTS, BrokenPromise
 from tests.server_process import ServerProcess, Stubs
@@ -23,6 +24,7 @@ Rows = Callable[[str], list[tuple[Any, ...]]]
 READ_SECONDS = 60.0
 
 COUNTERS_AND_ROWS = {
+    **HEALTH_ROWS,
     "a release's commit_count is not the number of its commits": """
         SELECT r.version, r.commit_count FROM "release" r WHERE r.commit_count <>
         (SELECT count(*) FROM release_commit c WHERE c.release_id = r.id)""",
@@ -118,6 +120,9 @@ def settle(stubs: Stubs, server: ServerProcess, entries: Iterable[ReleaseEntry],
             entry.possible, read_commits(stubs, server, entry.version), f"{entry.version}: commits", tally, "commits"
         )
         entry.possible = {seen}
+        entry.sessions = {
+            _settle_one(entry.sessions, read_sessions(stubs, server, entry.version), entry.version, tally, "sessions")
+        }
         files = read_files(stubs, server, entry.version) if seen is not None else {}
         if strangers := files.keys() - entry.files.keys():
             raise BrokenPromise(f"{entry.version}: files that nobody sent: {sorted(strangers)}")
@@ -210,6 +215,20 @@ def read_files(stubs: Stubs, server: ServerProcess, version: str) -> dict[str, f
         token = page.next_page_token
         if not token:
             return files
+
+
+def read_sessions(stubs: Stubs, server: ServerProcess, version: str) -> int:
+    """How many sessions there are of the version in the last month."""
+    request = health_pb2.GetReleaseHealthRequest(
+        name=f"{ORGANIZATION}/releases/{version}", period=health_pb2.HEALTH_PERIOD_LAST_30D
+    )
+    try:
+        answer = stubs.health.GetReleaseHealth(request, timeout=READ_SECONDS, metadata=server.metadata)
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            return 0
+        raise
+    return sum(project.figures.session_count for project in answer.projects)
 
 
 def list_versions(stubs: Stubs, server: ServerProcess) -> set[str]:

@@ -44,6 +44,8 @@ class ReleaseEntry:
     possible: set[CommitIds | None]
     files: dict[str, FileEntry] = field(default_factory=dict)
     touched: bool = True
+    sessions: set[int] = field(default_factory=lambda: {0})
+    """How many sessions of it there may be."""
 
     @property
     def commits(self) -> CommitIds | None:
@@ -54,7 +56,9 @@ class ReleaseEntry:
     @property
     def is_certain(self) -> bool:
         """Whether no call about it was cut since it was last looked at."""
-        return len(self.possible) == 1 and all(len(file.possible) == 1 for file in self.files.values())
+        return len(self.possible) == len(self.sessions) == 1 and all(
+            len(file.possible) == 1 for file in self.files.values()
+        )
 
 
 @dataclass(slots=True)

@@ -51,6 +51,9 @@ _A_CHUNK_OF_AN_UPLOAD = (
     " SELECT organization_id, id, 0, randomblob(32), 1 FROM upload"
 )
 
+_LINKED = """UPDATE health_series SET release_id =
+    (SELECT r.id FROM "release" r WHERE r.version = health_series.version) WHERE version <> ''"""
+
 DAMAGE = {
     "release's commit_count is not the number": 'UPDATE "release" SET commit_count = commit_count + 1',
     "author_count is not the number": 'UPDATE "release" SET author_count = author_count + 1',
@@ -80,6 +83,23 @@ DAMAGE = {
     "upload has a chunk that is not there": f"{_A_CHUNK_OF_AN_UPLOAD}; UPDATE upload SET state = 'open'",
     "beyond what was synced": "UPDATE pack SET size_bytes = size_bytes - 1",
     "without its activity": "DELETE FROM activity",
+    **{
+        f"day's {count} is not that of its hours": f"UPDATE health_day SET {count} = {count} + 1"
+        for count in ("session_count", "crashed_count", "abnormal_count", "errored_count", "error_count")
+    },
+    "hour before days_until is in no day": "DELETE FROM health_day",
+    "day that is not built yet": "UPDATE health_series SET days_until = 0",
+    "hour's series is not there": "DELETE FROM health_series",
+    "day's series is not there": "DELETE FROM health_series",
+    "more sessions than the project": "UPDATE health_series SET environment = environment || 'x' WHERE version = ''",
+    "sessions that no version has": "UPDATE health_series SET environment = environment || 'x' WHERE version <> ''",
+    "session's series is not there": "UPDATE session SET series_id = randomblob(16)",
+    "fewer sessions than are kept": "UPDATE health_hour SET session_count = 0",
+    "fewer crashes than are kept": "UPDATE health_hour SET crashed_count = 0",
+    "series is another's": "UPDATE health_series SET release_id = randomblob(16) WHERE version <> ''",
+    "series is not of its project": "DELETE FROM release_project; " + _LINKED,
+    "series is not in its environment": "DELETE FROM release_environment; " + _LINKED,
+    "later sessions than its project": "UPDATE health_project SET last_time = 0",
 }
 
 

@@ -1,6 +1,6 @@
-"""kill -9 at every named point of publish, finish, deletion, collection and changes of many releases: what was
-answered is there byte for byte, nothing is half done, the calls that were cut are repeated, and the collector leaves
-what is live and nothing else."""
+"""kill -9 at every named point of publish, finish, deletion, collection, adoption and changes of many releases: what
+was answered is there byte for byte, nothing is half done, the calls that were cut are repeated, and the collector
+leaves what is live and nothing else."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.adoption_scenes import ADOPTIONS
 from tests.crash.bulk_scenes import IN_BULK
 from tests.crash.dying import DyingServer
 from tests.crash.home import Home
 from tests.crash.scenes import IN_A_BUCKET, Scene
 from tests.crash.scenes import ON_A_FOLDER as ON_FILES
+from tests.crash.session_scenes import SESSIONS
+from tests.crash.upkeep_scenes import UPKEEP
 from tests.postgres_server import PostgresServer
 from tests.s3_server import S3Server, environment_of
 
-ON_A_FOLDER = (*ON_FILES, *IN_BULK)
+ON_A_FOLDER = (*ON_FILES, *IN_BULK, *ADOPTIONS, *SESSIONS, *UPKEEP)
 STORE = Path(__file__).parents[2] / "store"
 
 ON_POSTGRESQL = {
@@ -34,6 +37,12 @@ ON_POSTGRESQL = {
     "collect.chunks_locked",
     "collect.pack_marked",
     "rewrite.in_rows",
+    "adoption.adopted",
+    "linking.in_rows",
+    "sessions.in_rows",
+    "sessions.recorded",
+    "upkeep.days_in_rows",
+    "upkeep.days_out_of_rows",
 }
 """The points inside transactions, and those between a commit and what follows: the others do not ask the database."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
-from releaseregistry.v1 import commits_pb2, files_pb2, releases_pb2
+from releaseregistry.v1 import commits_pb2, files_pb2, releases_pb2, sessions_pb2
 
 from tests.crash.ledger import (
     CommitIds,
@@ -83,7 +84,9 @@ class Worker:
         choice = self._random.random()
         if not present or choice < 0.35:
             self._create(stubs, self._new_release())
-        elif choice < 0.65:
+        elif choice < 0.5:
+            self._tell(stubs, self._random.choice(present))
+        elif choice < 0.7:
             self._set_commits(stubs, self._random.choice(present))
         else:
             release = self._random.choice(present)
@@ -135,6 +138,25 @@ class Worker:
         release.possible = {commit_order(ids)}
         self._tally.add("SetCommits", "answered")
 
+    def _tell(self, stubs: Stubs, release: ReleaseEntry) -> None:
+        """All sessions of the release, perhaps again: those of some days ago, then some that began before."""
+        release.touched = True
+        for numbers, days in ((range(20), 3), (range(20, 30), 10)):
+            before = max(release.sessions)
+            release.sessions.add(max(before, numbers.stop))
+            answer = stubs.health.RecordSessions(
+                sessions_pb2.RecordSessionsRequest(
+                    parent=ORGANIZATION, updates=[_session_of(release.version, number, days) for number in numbers]
+                ),
+                timeout=CALL_SECONDS,
+                metadata=self._metadata,
+            )
+            release.sessions = {max(before, numbers.stop)}
+            news = answer.recorded.recorded_count
+            if news != max(0, numbers.stop - before) or news + answer.recorded.known_count != len(numbers):
+                raise BrokenPromise(f"{release.version}: of {before} sessions and {numbers} {news} are new")
+        self._tally.add("RecordSessions", "answered")
+
     def _commit_messages(self, version: str, ids: CommitIds) -> Iterator[commits_pb2.SetCommitsRequest]:
         name = f"{ORGANIZATION}/releases/{version}"
         for start in range(0, len(ids), 100):
@@ -178,6 +200,23 @@ class Worker:
         if code == grpc.StatusCode.UNAVAILABLE and reason is None and shot.wait(60):
             return
         self.problems.append(f"worker {self._number}: {code} {reason} {error.details()}")
+
+
+def _session_of(version: str, number: int, days: int) -> sessions_pb2.SessionUpdate:
+    """The session with this number, as it ended: the same whenever it is told, but for where in its day it began."""
+    update = sessions_pb2.SessionUpdate(
+        session_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{version} {number}")),
+        distinct_user_id=f"user {number % 7}",
+        sequence=1,
+        status=sessions_pb2.SessionStatus.keys()[1 + number % 4],
+        error_count=number % 3,
+        version=version,
+        environment=("production", "staging", "")[number % 3],
+        project=PROJECTS[number % 2],
+    )
+    update.start_time.FromSeconds(int(time.time()) - days * 86_400 - number * 3 * 3600)
+    update.duration.FromSeconds(number)
+    return update
 
 
 def reason_of(error: grpc.RpcError) -> str | None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from store.database import CannotOpen, CountField, Database, IdField, open_database
+from store.database.fields import DenseBytesField
 from store.database.migrations import FOLDER
 from store.database.new_migration import difference, render
 from store.schema import MODELS
@@ -52,6 +53,26 @@ def test_every_text_column_sorts_by_code_point_whatever_the_locale(postgres_url:
         ).fetchall()
     assert len(columns) > 20
     assert [column for column in columns if column[2] != "C"] == []
+
+
+def test_postgresql_does_not_try_to_compress_what_is_dense(postgres_url: str) -> None:
+    dense = {
+        (model._meta.table_name, field.column_name)
+        for model in MODELS
+        for field in model._meta.sorted_fields
+        if isinstance(field, DenseBytesField)
+    }
+    database = open_database(postgres_url)
+    try:
+        database.migrate()
+    finally:
+        database.close()
+    with psycopg.connect(postgres_url) as connection:
+        uncompressed = connection.execute(
+            "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " WHERE attstorage = 'e' AND relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        ).fetchall()
+    assert dense == set(uncompressed) != set()
 
 
 def test_migrating_again_does_nothing(empty_url: str) -> None:

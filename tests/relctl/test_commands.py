@@ -33,6 +33,14 @@ def test_a_project_is_created_shown_listed_and_changed(ctl: Relctl) -> None:
     assert [project["slug"] for project in ctl.json("project", "list")] == ["api", "web"]
 
 
+def test_a_project_says_whether_sessions_make_its_releases(ctl: Relctl) -> None:
+    assert "manual releases  yes" in ctl.ok("project", "create", "api", "--manual-releases").out
+    assert ctl.json("project", "get", "api")[0]["manual_releases"]
+    assert "manual releases  no" in ctl.ok("project", "update", "api", "--releases-of-sessions").out
+    ctl.ok("project", "update", "api", "--manual-releases")
+    assert ctl.json("project", "get", "api")[0]["manual_releases"]
+
+
 def test_a_repository_is_created_found_by_name_or_uid_and_changed(ctl: Relctl) -> None:
     (made,) = ctl.json("repo", "create", "acme/web", "--provider", "github", "--external-id", "7")
     ctl.ok("repo", "update", "acme/web", "--url", "https://example.com/acme/web", "--state", "disabled")

@@ -149,7 +149,7 @@ def test_environments_are_listed_with_their_projects(ctl: Relctl) -> None:
 
 def test_without_a_deploy_there_is_no_environment(ctl: Relctl) -> None:
     ran = ctl.ok("environments")
-    assert (ran.out, ran.err) == ("", "nothing was deployed yet\n")
+    assert (ran.out, ran.err) == ("", "nothing was deployed yet, and no session told of an environment\n")
 
 
 @pytest.mark.usefixtures("deployed")

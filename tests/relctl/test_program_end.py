@@ -89,3 +89,26 @@ def test_a_progress_bar_is_there_for_a_terminal_and_for_nobody_else(acme: Served
     assert "/3.0 MB" in shown
     assert "iB" not in shown
     os.close(ours)
+
+
+def test_a_table_that_a_terminal_has_no_room_for_breaks_no_columns(acme: Served) -> None:
+    url = "https://example.com/" + "x" * 60
+    acme.make_release("organizations/acme", "app@1.0.0", "web")
+    arguments = ("--server", acme.address, "--token", OPERATOR_TOKEN)
+    command = [sys.executable, "-m", "relctl", *arguments, "deploys", "create", "app@1.0.0", "--env", "production"]
+    subprocess.run([*command, "--url", url], stdout=subprocess.DEVNULL, check=True)
+
+    def shown(columns: int) -> list[str]:
+        ours, its = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
+        command = [sys.executable, "-m", "relctl", *arguments, "deploys", "list"]
+        subprocess.run(command, stdout=its, check=True, env=environment)
+        os.close(its)
+        text = os.read(ours, 100_000).decode()
+        os.close(ours)
+        return text.splitlines()
+
+    assert len(shown(120)) > 2, "there is room for all but the long text, which is folded"
+    assert not any(url in line for line in shown(120))
+    _, line = shown(60)
+    assert ("production" in line, url in line) == (True, True), "one line, which the terminal wraps"

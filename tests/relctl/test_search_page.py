@@ -16,6 +16,11 @@ from relctl import FileDraft, ReleaseDraft, connect
 from relctl.cli.release_lists import LOOKED_AT, SORTS
 from relctl.client import Client
 from relctl.deploys import DeployDraft
+from store.database import Transaction
+from store.deploys.environments import get_or_create_environments
+from store.deploys.models import ReleaseEnvironment
+from store.organizations.models import Project
+from store.releases.models import Release as Release_
 from store.search.find import MOST_WALKED
 from tests.relctl.command_line import Relctl
 from tests.rpc.wire import OPERATOR_TOKEN, Served
@@ -39,6 +44,7 @@ def page(server: Served, relctl: Relctl, tmp_path: Path) -> Relctl:
             for deploy in each["deploys"]:
                 draft = DeployDraft(environments=[deploy["environment"]], finish_time=moment(deploy["finished"]))
                 client.deploys.create("acme", each["version"], draft)
+            stay(server, each)
             if each["status"] == "archived":
                 archived = ReleaseMessage(status=ReleaseStatus.RELEASE_STATUS_ARCHIVED)
                 client.releases.update("acme", each["version"], archived, paths=["status"])
@@ -68,6 +74,29 @@ def put(client: Client, release: Release, file: Path) -> None:
     file.touch()
     for each in release["files"]:
         client.files.upload("acme", release["version"], file, FileDraft(file_name=each["name"]))
+
+
+def stay(server: Served, release: Release) -> None:
+    """Has it had sessions where the page says, and been adopted."""
+
+    def write(tx: Transaction) -> None:
+        (found,) = tx.fetch(Release_.select().where(Release_.version == release["version"]))
+        projects = dict(tx.fetch(Project.select(Project.slug, Project.id).tuples()))
+        for each in release["stays"]:
+            ids = get_or_create_environments(
+                tx, found.organization_id, [each["environment"]], project_ids=[projects[each["project"]]]
+            )
+            place = {
+                "release_id": found.id,
+                "project_id": projects[each["project"]],
+                "environment_id": ids[each["environment"]],
+            }
+            times = {"adopted_time": each["adopted"], "unadopted_time": each["unadopted"]}
+            same = [getattr(ReleaseEnvironment, name) == value for name, value in place.items()]
+            if not tx.execute(ReleaseEnvironment.update(times).where(*same)):
+                tx.execute(ReleaseEnvironment.insert({**place, **times, "deploy_count": 0}))
+
+    server.database.write(write)
 
 
 def moment(micros: int) -> datetime:

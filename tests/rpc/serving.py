@@ -13,6 +13,7 @@ from releaseregistry.v1 import (
     admin_pb2,
     deploy_service_pb2,
     organizations_pb2,
+    release_health_service_pb2,
     release_service_pb2,
     tokens_pb2,
     uploads_pb2,
@@ -31,6 +32,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"],
     deploy_service_pb2.DESCRIPTOR.services_by_name["DeployService"],
     uploads_pb2.DESCRIPTOR.services_by_name["UploadService"],
+    release_health_service_pb2.DESCRIPTOR.services_by_name["ReleaseHealthService"],
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
 )
 CHANNEL_OPTIONS = (
@@ -53,12 +55,13 @@ def served(
     folder: Path,
     *,
     script: dict[str, Callable[..., Any]] | None = None,
+    discovers: bool = False,
     **settings: object,
 ) -> Iterator[Served]:
     """A running server on this database. With a `script`, its handlers by method name replace all of the real ones.
 
-    Its housekeeping runs when a test says so (`server.housekeeping.run_once()`): by itself it would change what is
-    counted.
+    Its housekeeping runs when a test says so (`server.housekeeping.run_once()`), and so does what finds releases of
+    sessions (`server.discovery.run_once()`), unless it `discovers`: by itself it would change what is counted.
     """
     made = settings_of(folder, **settings)
     made.data.mkdir(exist_ok=True)
@@ -67,6 +70,8 @@ def served(
     if script is not None:
         server = Server(made, server.store, dict.fromkeys(SERVICES, Scripted(script)))
     server.housekeeping._first_seconds = 1e6
+    if not discovers:
+        server.discovery.start = lambda: None  # type: ignore[method-assign]
     server.start()
     try:
         with grpc.insecure_channel(server.address, options=CHANNEL_OPTIONS) as channel:

@@ -7,7 +7,7 @@ from releaseregistry.v1 import admin_pb2, admin_pb2_grpc, files_pb2, release_ser
 from releaseregistry.v1 import admin_pb2 as pb
 
 from server.methods import methods_of
-from store.blobs.lease import holding_lease
+from store.leases import Job, holding_lease
 from tests.clocks import ManualClock
 from tests.rpc.sending import MIB, RELEASE, content_of, download, upload
 from tests.rpc.wire import Served, bearer, raises_reason
@@ -73,7 +73,7 @@ def test_content_that_comes_again_in_time_stays(acme: Served, clock: ManualClock
 
 
 def test_while_another_server_collects_it_is_refused(acme: Served) -> None:
-    with holding_lease(acme.database), raises_reason("COLLECTOR_BUSY", "ABORTED") as refusal:
+    with holding_lease(acme.database, Job.COLLECTION), raises_reason("COLLECTOR_BUSY", "ABORTED") as refusal:
         collect(acme)
     assert refusal.retry_seconds
 
@@ -91,7 +91,7 @@ def test_the_operators_methods_may_take_as_long_as_a_stream_and_no_other_unary_o
         method for file in services for service in file.services_by_name.values() for method in methods_of(service)
     ]
     long = {method.name for method in methods if method.takes_long and not method.is_stream}
-    assert long == {"CollectGarbage", "CheckStorage"}
+    assert long == {"CollectGarbage", "CheckStorage", "RunAdoption"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(edge.server._streams, "_busy", edge.server._streams.slots)
         with raises_reason("STREAMS_BUSY", "UNAVAILABLE"):

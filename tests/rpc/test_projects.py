@@ -54,6 +54,15 @@ def test_a_created_project_is_answered_in_full_and_found_again(server: Served) -
     assert get(server, made.name) == made
 
 
+def test_manual_releases_are_set_and_cleared_like_any_field(server: Served) -> None:
+    server.make_organization()
+    made = create(server, pb.Project(slug="web", manual_releases=True))
+    assert made.manual_releases
+    assert get(server, made.name).manual_releases
+    assert update(server, pb.Project(name=made.name, platform="go")).manual_releases, "not populated: it stays"
+    assert not update(server, pb.Project(name=made.name), "manual_releases").manual_releases
+
+
 def test_a_taken_slug_is_told(server: Served) -> None:
     server.make_organization(projects=["web"])
     with raises_reason("PROJECT_EXISTS", "ALREADY_EXISTS") as refusal:

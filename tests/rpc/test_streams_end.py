@@ -15,6 +15,7 @@ from releaseregistry.v1 import uploads_pb2 as pb
 from server import messages, vigil
 from server.guard import Guard
 from store.errors import RegistryError
+from store.organizations.avatars import AvatarUpload, start_avatar
 from store.uploads.models import Upload
 from tests.clocks import START_US
 from tests.rpc.fast_door import cut, ref, send_chunks
@@ -238,11 +239,20 @@ def test_a_stream_whose_token_expired_brings_no_file_however_busily_it_sends(
 
 
 @pytest.mark.usefixtures("always_asked")
-def test_a_picture_on_its_way_ends_with_its_organization(acme: Served) -> None:
+def test_a_picture_on_its_way_ends_with_its_organization(acme: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def start(*arguments: Any) -> AvatarUpload:
+        upload = start_avatar(*arguments)
+        begun.set()
+        return upload
+
+    monkeypatch.setattr("server.servicers.organizations.start_avatar", start)
     other = acme.make_organization("other")
     secret = acme.make_token(other, "org:write", all_projects=True)
     first = organizations_pb2.UploadAvatarRequest(header=organizations_pb2.AvatarHeader(name=other))
     stream = Stalled(acme.organizations.UploadAvatar, [first], bearer(secret))
+    assert begun.wait(WAIT)
 
     acme.organizations.DeleteOrganization(
         organizations_pb2.DeleteOrganizationRequest(name=other), metadata=acme.operator

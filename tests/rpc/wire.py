@@ -18,6 +18,7 @@ from releaseregistry.v1 import (
     errors_pb2,
     organizations_pb2,
     organizations_pb2_grpc,
+    release_health_service_pb2_grpc,
     release_service_pb2_grpc,
     releases_pb2,
     tokens_pb2,
@@ -137,6 +138,7 @@ class Served:
         self.tokens = tokens_pb2_grpc.TokenServiceStub(channel)
         self.releases = release_service_pb2_grpc.ReleaseServiceStub(channel)
         self.deploys = deploy_service_pb2_grpc.DeployServiceStub(channel)
+        self.health = release_health_service_pb2_grpc.ReleaseHealthServiceStub(channel)
         self.uploads = uploads_pb2_grpc.UploadServiceStub(channel)
 
     def make_organization(

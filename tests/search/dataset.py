@@ -220,7 +220,16 @@ class _Writing:
 
     def _project(self, slug: str) -> bytes:
         id_ = new_id()
-        self._row(Project, id=id_, slug=slug, display_name="", platform="", create_time=0, update_time=0)
+        self._row(
+            Project,
+            id=id_,
+            slug=slug,
+            display_name="",
+            platform="",
+            manual_releases=False,
+            create_time=0,
+            update_time=0,
+        )
         self._row(ProjectSlug, slug=slug, project_id=id_)
         return id_
 
@@ -299,6 +308,7 @@ class _Writing:
 
     def _deploys(self, release_id: bytes, release: ReleaseDict) -> None:
         there: dict[tuple[bytes, bytes], list[tuple[int, bytes]]] = {}
+        stays: dict[tuple[bytes, bytes], dict[str, Any]] = {}
         for deploy in release["deploys"]:
             id_, environment_id = new_id(), self._environment(deploy["environment"])
             self._row(
@@ -323,8 +333,14 @@ class _Writing:
                     release_id=release_id,
                 )
                 self._deployed(self.projects[project], deploy["environment"], environment_id)
-        for (project_id, environment_id), deploys in there.items():
-            finish_time, deploy_id = max(deploys)
+        for stay in release["stays"]:
+            project_id, environment_id = self.projects[stay["project"]], self._environment(stay["environment"])
+            stays[project_id, environment_id] = stay
+            self._deployed(project_id, stay["environment"], environment_id)
+        for project_id, environment_id in dict.fromkeys([*there, *stays]):
+            deploys = there.get((project_id, environment_id), [])
+            finish_time, deploy_id = max(deploys, default=(None, None))
+            stay = stays.get((project_id, environment_id), {})
             self._row(
                 ReleaseEnvironment,
                 release_id=release_id,
@@ -333,6 +349,8 @@ class _Writing:
                 last_deploy_id=deploy_id,
                 last_finish_time=finish_time,
                 deploy_count=len(deploys),
+                adopted_time=stay.get("adopted"),
+                unadopted_time=stay.get("unadopted"),
             )
 
     def _deployed(self, project_id: bytes, environment: str, environment_id: bytes) -> None:

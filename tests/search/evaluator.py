@@ -6,10 +6,12 @@ Slow and simple: what the databases answer is held against it. A release is
      "labels": {"team": "payments"}, "projects": ["web"],
      "commits": [{"repository": "shop", "id": "abcdef", "name": "Ann", "email": "ann@example.com", "fixes": ["WEB-1"]}],
      "heads": ["shop"], "deploys": [{"environment": "production", "finished": 0, "projects": ["web"]}],
-     "files": [{"name": "app.js", "project": None}]}
+     "files": [{"name": "app.js", "project": None}],
+     "stays": [{"environment": "", "project": "web", "adopted": None, "unadopted": None}]}
 
-with times in microseconds; heads are repositories of which only a ref tells. An author's name is the one that goes with
-the e-mail now, whatever the commit said.
+with times in microseconds; heads are repositories of which only a ref tells, and stays are where it had sessions, once
+for each environment (empty for sessions without one) and project, with when it was adopted there, and not any more. An
+author's name is the one that goes with the e-mail now, whatever the commit said.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class World:
             for each in self.selected(expression)
             if self._any_selected(each["projects"])
             and each["status"] in said
-            and (not self.environments or self._deployed_there(each))
+            and (not self.environments or bool(self._there(each)))
             and _within(each["created"], self.created)
             and _within(each["released"], self.released)
         ]
@@ -131,7 +133,9 @@ class World:
             case Key.PROJECT:
                 return [slug for slug in release["projects"] if self._any_selected([slug])]
             case Key.ENVIRONMENT:
-                return [deploy["environment"] for deploy in deploys]
+                return [environment for environment, slug in places_of(release) if self._any_selected([slug])]
+            case Key.STAGE:
+                return self._there(release).values()
             case Key.DEPLOYED:
                 return [deploy["finished"] for deploy in deploys if name in ("", deploy["environment"])]
             case Key.LABEL:
@@ -157,11 +161,13 @@ class World:
     def _any_selected(self, slugs: Iterable[str]) -> bool:
         return self.projects is None or any(slug in self.projects for slug in slugs)
 
-    def _deployed_there(self, release: Release) -> bool:
-        return any(
-            deploy["environment"] in self.environments and self._any_selected(deploy["projects"])
-            for deploy in release["deploys"]
-        )
+    def _there(self, release: Release) -> dict[tuple[str, str], str]:
+        """Its stages in the environments of the list, by environment and project."""
+        return {
+            (environment, slug): stage
+            for (environment, slug), stage in places_of(release).items()
+            if environment in self.environments and self._any_selected([slug])
+        }
 
     def _compares(self, key: Key, name: str, operator: Operator, value: Value, release: Release) -> bool:
         if isinstance(value, Latest):
@@ -194,7 +200,7 @@ class World:
                 raise AssertionError("is not a value of one release")
 
     def latest(self, slug: str) -> Release | None:
-        """The newest open release of a project, among those deployed to one of the list's environments."""
+        """The newest open release of a project, among those in one of the list's environments."""
         of_project = [each for each in self.releases if slug in each["projects"] and each["status"] == "open"]
         newest_first = sorted(of_project, key=_age, reverse=True)
         semver = follows_semver([parse_version(each["version"]).is_semver for each in newest_first])
@@ -202,7 +208,7 @@ class World:
             each
             for each in of_project
             if not self.environments
-            or any(slug in one["projects"] and one["environment"] in self.environments for one in each["deploys"])
+            or any(slug == project and environment in self.environments for environment, project in places_of(each))
         ]
 
         def newness(each: Release) -> tuple[Any, ...]:
@@ -213,6 +219,18 @@ class World:
             return (each["created"] if each["released"] is None else each["released"], _age(each))
 
         return max(there, key=newness, default=None)
+
+
+def places_of(release: Release) -> dict[tuple[str, str], str]:
+    """Where a release was deployed or had sessions, by environment and project, and its stage there."""
+    deployed = {(each["environment"], slug): "low_adoption" for each in release["deploys"] for slug in each["projects"]}
+    return deployed | {(each["environment"], each["project"]): _stage(each) for each in release["stays"]}
+
+
+def _stage(stay: dict[str, Any]) -> str:
+    if stay["adopted"] is None:
+        return "low_adoption"
+    return "adopted" if stay["unadopted"] is None else "replaced"
 
 
 def order_key(text: str) -> tuple[Any, ...]:

@@ -27,7 +27,7 @@ def rows() -> Iterator[Release]:
     for number, row in enumerate(table, start=1):
         projects, created, released, more = (cell.strip() for cell in row[1].split("|"))
         slugs = projects.split(", ")
-        fields: dict[str, Any] = {"commits": [], "deploys": [], "files": [], "labels": {}}
+        fields: dict[str, Any] = {"commits": [], "deploys": [], "files": [], "stays": [], "labels": {}}
         for phrase in more.split("; "):
             word, _, rest = phrase.partition(" ")
             match word:
@@ -42,6 +42,13 @@ def rows() -> Iterator[Release]:
                 case "deployed":
                     environment, day = rest.removeprefix("to ").split(" on ")
                     fields["deploys"].append({"environment": environment, "finished": micros(day), "projects": slugs})
+                case "sessions" | "adopted":
+                    environment, *days = re.split(" on | from | to ", rest.removeprefix("in "))
+                    times = dict(zip(("adopted", "unadopted"), map(micros, days), strict=False))
+                    never = {"adopted": None, "unadopted": None}
+                    fields["stays"] += [
+                        {"environment": environment, "project": slug, **never, **times} for slug in slugs
+                    ]
                 case "commit":
                     told = COMMIT.fullmatch(rest)
                     assert told, rest

@@ -25,6 +25,7 @@ def release(version: str, **fields: Any) -> Release:
         "heads": [],
         "deploys": [],
         "files": [],
+        "stays": [],
     }
     assert fields.keys() <= plain.keys()
     return plain | fields
@@ -36,6 +37,14 @@ def deploy(environment: str, days_ago: float, *projects: str) -> dict[str, Any]:
         "finished": NOW - round(days_ago * DAY),
         "projects": list(projects) or ["web"],
     }
+
+
+def stay(environment: str, project: str = "web", **days_ago: float) -> dict[str, Any]:
+    """Where it had sessions; when it was `adopted` there, and `unadopted`, is told in days before NOW."""
+    times = {name: NOW - round(days * DAY) for name, days in days_ago.items()}
+    plain: dict[str, Any] = {"environment": environment, "project": project, "adopted": None, "unadopted": None}
+    assert times.keys() <= plain.keys()
+    return plain | times
 
 
 def commit(key: str, **fields: Any) -> dict[str, Any]:

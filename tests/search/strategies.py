@@ -58,6 +58,7 @@ ODD_VERSIONS = (
     "版本",
     "latest-1",
 )
+STAGES = ("adopted", "low_adoption", "replaced")
 ENVIRONMENTS = ("production", "staging", "Staging EU", "0")
 PROJECTS = ("web", "api", "web-admin")
 LABELS = {"team": ("payments", "search"), "built on": ("linux", "Linux"), "app.io/tier": ("1", "10")}
@@ -103,6 +104,9 @@ def releases(draw: st.DrawFn, number: int, version: str) -> Release:
     deploys = st.fixed_dictionaries(
         {"environment": st.sampled_from(ENVIRONMENTS), "finished": times(), "projects": some_projects}
     )
+    stays = st.lists(
+        st.tuples(st.sampled_from(("", *ENVIRONMENTS)), st.sampled_from(projects)), max_size=3, unique=True
+    )
     files = st.fixed_dictionaries(
         {"name": st.sampled_from(FILES), "project": st.one_of(st.none(), st.sampled_from(projects))}
     )
@@ -120,8 +124,18 @@ def releases(draw: st.DrawFn, number: int, version: str) -> Release:
         "commits": draw(st.lists(commits(), max_size=3, unique_by=lambda commit: (commit["repository"], commit["id"]))),
         "heads": draw(st.lists(st.sampled_from(REPOSITORIES), max_size=1)),
         "deploys": draw(st.lists(deploys, max_size=3)),
+        "stays": [draw(stays_in(*place)) for place in draw(stays)],
         "files": draw(st.lists(files, max_size=2, unique_by=lambda file: (file["name"], file["project"]))),
     }
+
+
+def stays_in(environment: str, project: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Sessions without an environment are never adopted there."""
+    never = st.just((None, None))
+    often = st.tuples(times(), st.one_of(st.none(), times())) if environment else never
+    return st.one_of(never, often).map(
+        lambda both: {"environment": environment, "project": project, "adopted": both[0], "unadopted": both[1]}
+    )
 
 
 @st.composite
@@ -139,7 +153,7 @@ def commits(draw: st.DrawFn) -> dict[str, Any]:
 VOCABULARY: dict[Key, Sequence[str]] = {
     Key.PACKAGE: PACKAGES,
     Key.PROJECT: PROJECTS,
-    Key.ENVIRONMENT: ENVIRONMENTS,
+    Key.ENVIRONMENT: ("", *ENVIRONMENTS),
     Key.REF: WORDS,
     Key.OWNER: WORDS,
     Key.AUTHOR: tuple(text for author in AUTHORS for text in author if text),
@@ -223,8 +237,8 @@ def equal_values(key: Key) -> st.SearchStrategy[Value]:
             return moments(around=True)
         case Kind.FLAG:
             return st.booleans().map(Flag)
-        case Kind.STATUS:
-            return st.sampled_from(("open", "archived")).map(Word)
+        case Kind.STATUS | Kind.STAGE:
+            return st.sampled_from(STAGES if rule.kind is Kind.STAGE else ("open", "archived")).map(Word)
 
 
 def numbers() -> st.SearchStrategy[Number]:
@@ -242,9 +256,9 @@ def names(key: Key) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def terms(draw: st.DrawFn) -> Expression:
-    """One term of any kind."""
-    key = draw(st.sampled_from([*Key, None]))
+def terms(draw: st.DrawFn, *, stages: bool = False) -> Expression:
+    """One term of any kind; of stages only where that is said, for they need an environment."""
+    key = draw(st.sampled_from([*(key for key in Key if stages or key is not Key.STAGE), None]))
     if key is None:
         word = draw(
             st.sampled_from(("1.2", "app", "STRASSE", "rc", "release 4", "1.2.3 (45)", "and", "OR", "a:b", "本"))
@@ -277,10 +291,10 @@ def ordered_values(kind: Kind) -> st.SearchStrategy[Value]:
     return numbers()
 
 
-def expressions() -> st.SearchStrategy[Expression]:
-    """Trees as `parse_query` makes them: an And holds no And, an Or no Or."""
+def expressions(*, stages: bool = False) -> st.SearchStrategy[Expression]:
+    """Trees as `parse_query` makes them: an And holds no And, an Or no Or; with terms as in `terms`."""
     return st.recursive(
-        terms(),
+        terms(stages=stages),
         lambda inner: st.one_of(
             inner.map(Not),
             st.lists(inner, min_size=2, max_size=4).map(lambda parts: _joined(parts, And)),

@@ -22,7 +22,7 @@ from store.search.language.limits import (
     MIN_COMMIT_PREFIX,
 )
 from tests.search.evaluator import World
-from tests.search.page import PAGE, QUERIES, REFUSED, rows
+from tests.search.page import LISTS, PAGE, QUERIES, REFUSED, rows
 from tests.search.strategies import NOW
 
 WORLD = World(list(rows()), NOW)
@@ -50,7 +50,7 @@ def test_the_page_has_examples_and_a_row_for_every_key() -> None:
 
 
 def test_every_key_has_an_example_that_finds_some_releases_and_leaves_others() -> None:
-    told = [query for query, releases in QUERIES if 0 < len(releases) < len(WORLD.releases)]
+    told = [asked for asked, releases in (*QUERIES, *LISTS) if 0 < len(releases) < len(WORLD.releases)]
     for key in Key:
         assert any(re.search(rf"(?<![.\w]){re.escape(key)}[.:]", query) for query in told), key
 

@@ -35,7 +35,7 @@ REFUSED = [
     # Keys.
     ("foo:bar", 1, "`foo`", "release.version"),
     ("Release:a", 1, "`Release`", "release"),
-    ("release.stage:adopted", 1, "`release.stage`", "one of the keys"),
+    ("release.stages:adopted", 1, "`release.stages`", "release.stage"),
     ("ref.x:a", 1, "`ref.x`", "one of the keys"),
     ("https://example.com", 1, "`https`", "one of the keys"),
     ("label:a", 1, "`label`", "label.NAME"),

@@ -14,7 +14,14 @@ def written(key: Key) -> str:
     return f"{key}.team" if KEYS[key].naming is Naming.ALWAYS else str(key)
 
 
-VALUES = {Kind.FLAG: "true", Kind.STATUS: "open", Kind.TIME: "2026-11-20", Kind.VERSION: "1.2", Kind.COUNT: "4"}
+VALUES = {
+    Kind.FLAG: "true",
+    Kind.STATUS: "open",
+    Kind.STAGE: "adopted",
+    Kind.TIME: "2026-11-20",
+    Kind.VERSION: "1.2",
+    Kind.COUNT: "4",
+}
 
 
 def test_free_text_is_sought_in_its_own_words_only_and_mixes_with_keys() -> None:
@@ -38,7 +45,9 @@ def test_parentheses_group_terms() -> None:
 @pytest.mark.parametrize("key", list(Key))
 def test_every_key_takes_a_list(key: Key) -> None:
     value = VALUES.get(KEYS[key].kind, "abc")
-    other = {"true": "false", "open": "archived", "2026-11-20": "2026-11-21"}.get(value, value + "9")
+    other = {"true": "false", "open": "archived", "adopted": "replaced", "2026-11-20": "2026-11-21"}.get(
+        value, value + "9"
+    )
     assert parse_query(f"{written(key)}:[{value}, {other}]") == parse_query(
         f"{written(key)}:=[ {value} ,{other},{value}]"
     )

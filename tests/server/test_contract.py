@@ -12,7 +12,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from releaseregistry.v1 import tokens_pb2
 
 from server.annotations import scope_of
-from server.app import ReleaseServicer, UploadServicer
+from server.app import HealthServicer, ReleaseServicer, UploadServicer
 from server.edge import Edge
 from server.idle import IdleWatch
 from server.methods import ContractBroken, methods_of
@@ -64,6 +64,7 @@ def test_every_method_has_a_scope_and_a_handler() -> None:
         ReleaseServicer,
         DeployServicer,
         UploadServicer,
+        HealthServicer,
         AdminServicer,
     )
     for service, servicer in zip(SERVICES, servicers, strict=True):

@@ -27,6 +27,9 @@ def test_names_come_apart_and_together() -> None:
     file = names.parse_file(f"organizations/acme/releases/app@1.0/files/{ID}", field="name")
     assert file == ("acme", "app@1.0", ID.bytes)
     assert names.file_name(*file) == f"organizations/acme/releases/app@1.0/files/{ID}"
+    threshold = names.parse_threshold(f"organizations/acme/projects/web/thresholds/{ID}", field="name")
+    assert threshold == ("acme", "web", ID.bytes)
+    assert names.threshold_name(*threshold) == f"organizations/acme/projects/web/thresholds/{ID}"
 
 
 def test_a_token_is_an_organizations_or_the_installations() -> None:
@@ -50,6 +53,9 @@ def test_a_version_stands_in_its_name_verbatim(version: str) -> None:
 
 
 BAD: list[tuple[Callable[..., Any], str]] = [
+    (names.parse_threshold, f"organizations/acme/thresholds/{ID}"),
+    (names.parse_threshold, "organizations/acme/projects/web/thresholds/-"),
+    (names.parse_threshold, f"organizations/acme/projects/web/thresholds/{ID}/"),
     (names.parse_organization, ""),
     (names.parse_organization, "acme"),
     (names.parse_organization, "organizations/"),

@@ -8,6 +8,10 @@ import pytest
 import trustme
 
 from server.settings import TABLE, Settings, SettingWrong, is_loopback, markdown, read_settings
+from store.health.items import SessionLimits
+from store.health.spans import Span, window_asked
+from store.health.windows import HOUR_US, Period
+from tests.clocks import START_US
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -76,6 +80,10 @@ def test_a_database_of_postgresql_is_taken_as_it_is() -> None:
         ("RELEASES_CALL_SECONDS", "-1"),
         ("RELEASES_SILENCE_SECONDS", "1.5"),
         ("RELEASES_DRAIN_SECONDS", "9" * 30),
+        ("RELEASES_SESSION_DAYS", "91"),
+        ("RELEASES_SESSION_DAYS", "35"),
+        ("RELEASES_HEALTH_HOUR_DAYS", "1"),
+        ("RELEASES_HEALTH_DAYS", "91"),
         ("RELEASES_LOG_LEVEL", "loud"),
     ],
 )
@@ -86,6 +94,15 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_the_setting(variable: s
     assert text.startswith(variable)
     assert "must be" in text
     assert "\n" not in text
+
+
+def test_what_is_made_of_something_is_kept_for_longer_than_that() -> None:
+    days = {"RELEASES_SESSION_DAYS": "90", "RELEASES_HEALTH_HOUR_DAYS": "91", "RELEASES_HEALTH_DAYS": "92"}
+    settings = read_settings((), days)
+    assert settings.session_limits == SessionLimits(session_days=90, hour_days=91, days=92)
+    assert read_settings((), {}).session_limits == SessionLimits()
+    with pytest.raises(SettingWrong, match="RELEASES_HEALTH_DAYS=92: must be"):
+        read_settings((), days | {"RELEASES_HEALTH_HOUR_DAYS": "93"})
 
 
 def test_the_boundaries_of_a_number_are_taken() -> None:
@@ -178,3 +195,13 @@ def test_a_grace_time_that_would_remove_what_is_in_use_is_refused(text: str) -> 
 def test_the_grace_time_is_a_day_and_at_least_an_hour() -> None:
     assert read_settings((), {}).grace_seconds == 24 * 3600
     assert read_settings((), {"RELEASES_GRACE_SECONDS": "3600"}).grace_seconds == 3600
+
+
+def test_hours_are_kept_for_as_long_as_every_period_that_is_told_in_hours() -> None:
+    days = {"RELEASES_SESSION_DAYS": "1"}
+    with pytest.raises(SettingWrong, match="RELEASES_HEALTH_HOUR_DAYS"):
+        read_settings((), days | {"RELEASES_HEALTH_HOUR_DAYS": "2"})
+    kept = read_settings((), days | {"RELEASES_HEALTH_HOUR_DAYS": "3"}).session_limits.hour_days
+    for hour in range(24):
+        for period in (Period.LAST_24H, Period.LAST_48H):
+            window_asked(Span(period), now_us=START_US + hour * HOUR_US, hour_days=kept)

@@ -2,7 +2,7 @@
 
 from store.search.language.format import format_query
 from store.search.language.keys import KEYS, KeyRule, Kind, Naming
-from store.search.language.parse import parse_query
+from store.search.language.parse import parse_query, position_of
 from store.search.language.tree import (
     Ago,
     And,
@@ -61,4 +61,5 @@ __all__ = [
     "format_query",
     "keys_of",
     "parse_query",
+    "position_of",
 ]

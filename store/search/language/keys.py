@@ -36,6 +36,8 @@ class Kind(Enum):
     """true or false."""
     STATUS = auto()
     """open or archived."""
+    STAGE = auto()
+    """adopted, low_adoption or replaced."""
 
 
 class Naming(Enum):
@@ -63,7 +65,7 @@ KEYS: Final[Mapping[Key, KeyRule]] = MappingProxyType(
         Key.BUILD: KeyRule(Kind.BUILD),
         Key.CREATED: KeyRule(Kind.TIME),
         Key.RELEASED: KeyRule(Kind.TIME),
-        # release.stage has its place here, a STAGE beside STATUS: stages are known once release health is.
+        Key.STAGE: KeyRule(Kind.STAGE),
         Key.FINALIZED: KeyRule(Kind.FLAG),
         Key.STATUS: KeyRule(Kind.STATUS),
         Key.PROJECT: KeyRule(Kind.TEXT),

@@ -13,7 +13,7 @@ from lark import Lark, UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from store.errors import QueryInvalid
 from store.search.language.limits import MAX_QUERY_CHARS
 from store.search.language.reading import Reading
-from store.search.language.tree import Expression
+from store.search.language.tree import Expression, Key
 from store.search.language.written import place, shown
 
 _PARSER: Final = Lark(
@@ -25,6 +25,8 @@ _PARSER: Final = Lark(
 )
 """Keeps nothing of what it parses: threads share it."""
 
+_PASSED_OVER: Final = r'"(?:[^"\\]|\\.)*+"|\\.'
+"""Where a key does not stand: what is in quotes, and what stands behind a backslash."""
 _WORD: Final = re.compile(r"[^\s()\[\]\",]++|.", re.DOTALL)
 _SPACES: Final = "\t\n\r"
 
@@ -57,6 +59,12 @@ def parse_query(text: str) -> Expression | None:
         return cast("Expression | None", _PARSER.parse(text))
     except UnexpectedInput as error:
         raise _refused(text, error) from None
+
+
+def position_of(key: Key, text: str) -> int:
+    """Where a key first stands in the text of a query that uses it, counted from 1."""
+    place = re.compile(rf"{_PASSED_OVER}|(?:^|(?<=[\s(!])|(?<=has:))({re.escape(key)})(?=[\s():]|\Z)", re.DOTALL)
+    return next(match.start(1) + 1 for match in place.finditer(text) if match[1])
 
 
 def _check_characters(text: str) -> None:

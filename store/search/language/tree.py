@@ -34,6 +34,7 @@ class Key(StrEnum):
     BUILD = "release.build"
     CREATED = "release.created"
     RELEASED = "release.released"
+    STAGE = "release.stage"
     FINALIZED = "finalized"
     STATUS = "status"
     PROJECT = "project"
@@ -118,7 +119,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One of a few words, in lower case: `open` or `archived`."""
+    """One of a few words, in lower case, such as `open` and `archived`."""
 
     word: str
 

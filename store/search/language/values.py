@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -42,6 +42,7 @@ _OPEN: Final = (STAR, "x", "X")
 """Numbers of a version that are left open."""
 
 _STATUSES: Final = ("open", "archived")
+_STAGES: Final = ("adopted", "low_adoption", "replaced")
 
 
 def read_value(key: Key, operator: Operator | None, piece: Piece) -> Read:
@@ -97,11 +98,16 @@ def _flag(piece: Piece, _operator: Operator | None) -> Read:
     return Operator.EQUAL, Flag(flag)
 
 
-def _status(piece: Piece, _operator: Operator | None) -> Read:
-    status = piece.text.lower()
-    if status not in _STATUSES:
-        piece.refuse(" or ".join(_STATUSES))
-    return Operator.EQUAL, Word(status)
+def _word(words: Sequence[str]) -> Callable[[Piece, Operator | None], Read]:
+    """A value that is one of a few words."""
+
+    def read(piece: Piece, _operator: Operator | None) -> Read:
+        word = piece.text.lower()
+        if word not in words:
+            piece.refuse(" or ".join(words))
+        return Operator.EQUAL, Word(word)
+
+    return read
 
 
 def _text(piece: Piece, *, fold: bool) -> Read:
@@ -201,6 +207,7 @@ _READERS: Final[Mapping[Kind, Callable[[Piece, Operator | None], Read]]] = Mappi
         Kind.COMMIT: _commit,
         Kind.COUNT: _count,
         Kind.FLAG: _flag,
-        Kind.STATUS: _status,
+        Kind.STATUS: _word(_STATUSES),
+        Kind.STAGE: _word(_STAGES),
     }
 )

@@ -1,4 +1,5 @@
-"""Environments for suggestions, by name, each with whether a release that may be seen was deployed to it."""
+"""Environments for suggestions, by name, each with whether a release that may be seen was deployed to it, or had
+sessions there. The one without a name, of sessions without any, is none to suggest."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _NOWHERE: Final = b"\0" * 16
 
 
 def scan_environments(reader: Reader, scope: Scope, span: Span, count: int) -> list[Place]:
-    """The first `count` environments of the span, by name. Of certain projects only what was deployed from these is
+    """The first `count` environments of the span, by name. Of certain projects only where these have releases is
     looked at."""
     if scope.projects.everything:
         query = every_environment(span.shape, limit_of(count))
@@ -62,7 +63,10 @@ def every_environment(shape: tuple[bool, bool], limit: int) -> Query[Place]:
     return Query(
         Environment.select(name, peewee.Case(None, [(peewee.fn.EXISTS(seen), name)]))
         .where(
-            Environment.organization_id == hole(Environment.organization_id), above(name, shape), *below(name, shape)
+            Environment.organization_id == hole(Environment.organization_id),
+            name != "",
+            above(name, shape),
+            *below(name, shape),
         )
         .order_by(name)
         .limit(limit),
@@ -105,7 +109,7 @@ def _of_project(project: str, shape: tuple[bool, bool], limit: int) -> Any:
         EnvironmentProject.select(
             name.alias("place"), peewee.Case(None, [(peewee.fn.EXISTS(seen), name)]).alias("text")
         )
-        .where(EnvironmentProject.project_id == project_id, above(name, shape), *below(name, shape))
+        .where(EnvironmentProject.project_id == project_id, name != "", above(name, shape), *below(name, shape))
         .order_by(name)
         .limit(limit)
     )

@@ -1,0 +1,1 @@
+"""Release health: what sessions say of releases."""

@@ -1,0 +1,444 @@
+"""Lists by sessions, users, crash-free shares and adoption: the rows that plain Python says, on both databases, by
+pages of every size, there and back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from store.database import Database, QueryEvent
+from store.errors import InvalidField, PageTokenInvalid, ScopeMissing
+from store.health.windows import DAY_US, HOUR_US, Period, day_of, window_of
+from store.paging import Page, PageRequest, Position
+from store.releases.details import ReleaseDetails
+from store.releases.rows import ReleaseStatus
+from store.search import adoption_ranks, find, ranked, session_ranks
+from store.search.filters import ReleaseFilter
+from store.search.health_orders import HealthOrder, HealthSort
+from store.search.language import Expression, format_query
+from store.search.list import ListedReleases, list_releases
+from tests.clocks import ManualClock
+from tests.contract.walks import walked
+from tests.search.dataset import Dataset, write_dataset
+from tests.search.evaluator import Release, World
+from tests.search.sessions import Session, sessions_of, write_sessions
+from tests.search.small_set import release, stay
+from tests.search.strategies import DAY, ENVIRONMENTS, NOW, PROJECTS, expressions, release_lists, terms
+
+STATUSES = {"open": ReleaseStatus.OPEN, "archived": ReleaseStatus.ARCHIVED}
+ALL = find.MOST_WALKED
+
+EXAMPLES = settings(
+    max_examples=int(os.environ.get("SEARCH_DATASETS", "60")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+class Asked:
+    """What a list is asked for."""
+
+    def __init__(self, draw: st.DrawFn, sorts: st.SearchStrategy[HealthSort]) -> None:
+        sort = draw(sorts)
+        self.order = HealthOrder(sort, draw(st.booleans()), draw(st.sampled_from(Period)))
+        some_projects = st.lists(st.sampled_from(PROJECTS), min_size=1, unique=True).map(tuple)
+        self.projects: tuple[str, ...] = draw(st.one_of(st.just(()), some_projects))
+        self.statuses: tuple[str, ...] = draw(st.sampled_from(((), ("archived",), ("open", "archived"))))
+        by_adoption = sort is HealthSort.ADOPTION
+        one = st.sampled_from((*ENVIRONMENTS, "nowhere")).map(lambda name: (name,))
+        several = st.lists(st.sampled_from(("", *ENVIRONMENTS)), max_size=2, unique=True).map(tuple)
+        self.environments: tuple[str, ...] = draw(one if by_adoption else several)
+        self.expression: Expression | None = draw(st.one_of(st.none(), st.none(), terms(), expressions()))
+        self.flatten = draw(st.booleans()) if by_adoption else True
+        self.size = draw(st.integers(1, 6))
+        self.most_walked = draw(st.sampled_from((1, 2, 5, ALL)))
+        self.fewest = draw(st.sampled_from((1, 64)))
+
+    def __repr__(self) -> str:
+        return f"Asked({vars(self)})"
+
+    @property
+    def wanted(self) -> ReleaseFilter:
+        return ReleaseFilter(
+            query=format_query(self.expression),
+            projects=self.projects,
+            environments=self.environments,
+            statuses=tuple(STATUSES[status] for status in self.statuses),
+        )
+
+    def listed(self, data: Dataset) -> list[Release]:
+        world = World(data.releases, NOW, frozenset(self.projects) or None, frozenset(self.environments))
+        return world.listed(self.expression, self.statuses)
+
+    def rows(self, data: Dataset) -> list[tuple[Release, str]]:
+        """The rows of a flattened list."""
+        return [
+            (release, slug)
+            for release in self.listed(data)
+            for slug in release["projects"]
+            if not self.projects or slug in self.projects
+        ]
+
+
+@st.composite
+def asked_for(draw: st.DrawFn, *sorts: HealthSort) -> Asked:
+    return Asked(draw, st.sampled_from(sorts))
+
+
+def in_order(rows: list[Any], asked: Asked, value: Any, place: Any) -> list[Any]:
+    """The rows as docs/behaviour.md says: those with a value in its order, all others newest first."""
+    there = sorted(
+        (row for row in rows if value(row) is not None),
+        key=lambda row: (value(row), place(row)),
+        reverse=asked.order.descending,
+    )
+    return there + sorted((row for row in rows if value(row) is None), key=place, reverse=True)
+
+
+def counted(sessions: list[Session], row: tuple[Release, str], asked: Asked) -> Any:
+    """What a release in a project is sorted by; None where it has no sessions, or nobody's."""
+    window = window_of(asked.order.counted_in, NOW)
+    some = [
+        session
+        for session in sessions
+        if session["pair"] == (row[0]["id"], row[1])
+        and window.start_us <= session["time"] < window.end_us
+        and (not asked.environments or session["environment"] in asked.environments)
+    ]
+    users = {session["user"] for session in some if session["user"] is not None}
+    crashed_users = {session["user"] for session in some if session["crashed"] and session["user"] is not None}
+    match asked.order.sort:
+        case HealthSort.SESSIONS | HealthSort.SESSIONS_24H:
+            return len(some) or None
+        case HealthSort.USERS | HealthSort.USERS_24H:
+            return len(users) or None
+        case HealthSort.CRASH_FREE_SESSIONS:
+            return 1 - Fraction(sum(session["crashed"] for session in some), len(some)) if some else None
+        case _:
+            return 1 - Fraction(len(crashed_users), len(users)) if users else None
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+def shown(db: Database, data: Dataset, asked: Asked) -> list[tuple[str, tuple[str, ...]]]:
+    """The rows of all pages of a list: versions, and the projects of each."""
+
+    def page_at(request: PageRequest) -> Page[ReleaseDetails]:
+        listed = list_releases(
+            db,
+            data.access(),
+            data.slug,
+            asked.wanted,
+            order=asked.order,
+            page=request,
+            flatten=asked.flatten,
+            count_total=True,
+        )
+        if asked.most_walked == ALL:
+            assert listed.total is not None
+            assert not listed.total.is_least
+            assert not listed.incomplete
+            assert len(listed.page.items) == asked.size or listed.page.next is None or request.backward
+        return listed.page
+
+    with (
+        patch.object(find, "MOST_WALKED", asked.most_walked),
+        patch.object(find, "_FEWEST_AT_ONCE", asked.fewest),
+        patch.object(ranked, "_FEWEST_AT_ONCE", asked.fewest),
+        patch.object(adoption_ranks, "_FEWEST", asked.fewest),
+        patch.object(adoption_ranks, "_MOST", asked.fewest),
+    ):
+        items = walked(page_at, asked.size)
+    return [(item.release.version, tuple(sorted(project.slug for project in item.release.projects))) for item in items]
+
+
+@EXAMPLES
+@given(
+    releases=release_lists(),
+    asked=asked_for(*(sort for sort in HealthSort if sort is not HealthSort.ADOPTION)),
+    more=st.data(),
+)
+def test_releases_in_projects_are_sorted_by_what_their_sessions_come_to(
+    database: Database, releases: list[Release], asked: Asked, more: st.DataObject
+) -> None:
+    data = write_dataset(database, releases)
+    sessions = more.draw(sessions_of(data.releases))
+    days_until = more.draw(st.sampled_from((0, day_of(NOW) - DAY_US, day_of(NOW))))
+    write_sessions(database, data, sessions, linked=more.draw(st.booleans()), days_until=days_until)
+    expected = in_order(
+        asked.rows(data),
+        asked,
+        lambda row: counted(sessions, row, asked),
+        lambda row: (row[0]["created"], row[0]["id"], data.projects[row[1]]),
+    )
+    assert shown(database, data, asked) == [(release["version"], (slug,)) for release, slug in expected]
+
+
+@EXAMPLES
+@given(releases=release_lists(max_size=16), asked=asked_for(HealthSort.ADOPTION), more=st.data())
+def test_releases_are_sorted_by_when_they_were_adopted(
+    database: Database, releases: list[Release], asked: Asked, more: st.DataObject
+) -> None:
+    (environment,) = asked.environments
+    for each in releases:
+        there = [project for project in each["projects"] if more.draw(st.integers(0, 3))]
+        # Few times, so that many are alike.
+        times_of = {project: more.draw(st.sampled_from(({}, {"adopted": 1}, {"adopted": 2}))) for project in there}
+        others = [one for one in each["stays"] if one["environment"] != environment]
+        each["stays"] = [*others, *(stay(environment, project, **times) for project, times in times_of.items())]
+    data = write_dataset(database, releases)
+
+    def times(release: Release, *slugs: str) -> int | None:
+        adopted = [
+            each["adopted"]
+            for each in release["stays"]
+            if each["environment"] == environment and each["project"] in slugs and each["adopted"] is not None
+        ]
+        return min(adopted, default=None)
+
+    def age(release: Release) -> tuple[int, int]:
+        return release["created"], release["id"]
+
+    if asked.flatten:
+        rows = in_order(
+            asked.rows(data),
+            asked,
+            lambda row: times(row[0], row[1]),
+            lambda row: (*age(row[0]), data.projects[row[1]]),
+        )
+        expected = [(release["version"], (slug,)) for release, slug in rows]
+    else:
+        found = in_order(asked.listed(data), asked, lambda row: times(row, *(asked.projects or PROJECTS)), age)
+        expected = [(release["version"], tuple(sorted(release["projects"]))) for release in found]
+    assert shown(database, data, asked) == expected
+
+
+def page_of(db: Database, data: Dataset, order: HealthOrder, **asked: Any) -> ListedReleases:
+    """A page of all open releases in all projects, flattened."""
+    access, size, position = (
+        asked.pop(name, default) for name, default in (("access", data.access()), ("size", 100), ("position", None))
+    )
+    flatten = asked.pop("flatten", True)
+    page = PageRequest(size, position)
+    return list_releases(db, access, data.slug, ReleaseFilter(**asked), order=order, page=page, flatten=flatten)
+
+
+def refused_field(db: Database, data: Dataset, order: HealthOrder, **asked: Any) -> tuple[str, str]:
+    with pytest.raises(InvalidField) as refused:
+        page_of(db, data, order, **asked)
+    return refused.value.metadata["field"], str(refused.value)
+
+
+def test_sessions_and_users_sort_flattened_lists_alone(database: Database) -> None:
+    data = write_dataset(database, [])
+    for sort in HealthSort:
+        if sort is not HealthSort.ADOPTION:
+            field, told = refused_field(database, data, HealthOrder(sort), flatten=False)
+            assert field == "sort"
+            assert "flatten" in told
+
+
+def test_adoption_sorts_lists_of_one_environment_with_a_name(database: Database) -> None:
+    data = write_dataset(database, [release("1.0", stays=[stay("production", adopted=1)])])
+    order = HealthOrder(HealthSort.ADOPTION)
+    for environments in ((), ("",), ("production", "staging"), ("production", "")):
+        field, told = refused_field(database, data, order, environments=environments)
+        assert field == "sort"
+        assert "one environment" in told
+    for flatten in (True, False):
+        listed = page_of(database, data, order, environments=("production", "production"), flatten=flatten)
+        assert [item.release.version for item in listed.page.items] == ["1.0"]
+
+
+def test_what_sessions_say_sorts_for_those_who_may_read_it(database: Database) -> None:
+    data = write_dataset(database, [release("1.0", stays=[stay("production", adopted=1)])])
+    scopes = data.access().scopes - {"health:read", "health:write"}
+    blind = replace(data.access(), scopes=scopes)
+    for sort in HealthSort:
+        if sort is not HealthSort.ADOPTION:
+            with pytest.raises(ScopeMissing) as refused:
+                page_of(database, data, HealthOrder(sort), access=blind)
+            assert refused.value.metadata["scope"] == "health:read"
+    listed = page_of(database, data, HealthOrder(HealthSort.ADOPTION), access=blind, environments=("production",))
+    assert [item.release.version for item in listed.page.items] == ["1.0"]
+
+
+def one_session(number: int, environment: str = "production", **fields: Any) -> Session:
+    return {"pair": (number, "web"), "environment": environment, "time": NOW, "user": 1, "crashed": False} | fields
+
+
+def test_no_more_series_are_sorted_than_a_call_takes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_ranks, "MOST_SERIES", 3)
+    monkeypatch.setattr(session_ranks, "MOST_SERIES_OF_USERS", 2)
+    data = write_dataset(database, [release(f"{number}.0", id=number) for number in range(1, 4)])
+    write_sessions(database, data, [one_session(number) for number in (1, 2, 3)])
+    assert len(page_of(database, data, HealthOrder(HealthSort.SESSIONS)).page.items) == 3
+    field, told = refused_field(database, data, HealthOrder(HealthSort.CRASH_FREE_USERS))
+    assert field == "sort"
+    assert "more than 2 releases with sessions" in told
+    write_sessions(database, data, [one_session(1, "staging")])
+    assert refused_field(database, data, HealthOrder(HealthSort.SESSIONS))[0] == "sort"
+    # What the list leaves out does not count: other environments, projects and times.
+    for some in ({"environments": ("production",)}, {"projects": ("api",)}):
+        page_of(database, data, HealthOrder(HealthSort.SESSIONS), **some)
+
+
+def test_sessions_of_other_times_count_for_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_ranks, "MOST_SERIES", 1)
+    data = write_dataset(database, [release(f"{number}.0", id=number) for number in range(1, 4)])
+    write_sessions(database, data, [one_session(1), one_session(2, time=NOW - 2 * DAY)])
+    listed = page_of(database, data, HealthOrder(HealthSort.SESSIONS_24H))
+    assert [item.release.version for item in listed.page.items] == ["1.0", "3.0", "2.0"]
+    assert refused_field(database, data, HealthOrder(HealthSort.SESSIONS))[0] == "sort"
+
+
+def test_a_token_of_another_order_is_none_of_this(database: Database) -> None:
+    data = write_dataset(database, [release("1.0")])
+    id_ = data.ids[0]
+    project = data.projects["web"]
+    for key in ((NOW, id_, project), (NOW, 0, id_, project), (NOW, 2, 1, id_, project), (NOW, 1, 5, id_, project)):
+        with pytest.raises(PageTokenInvalid):
+            page_of(database, data, HealthOrder(HealthSort.SESSIONS), position=Position(key))
+    for key in ((NOW, 0, 5, id_, project), (NOW, 1, id_, project)):
+        page_of(database, data, HealthOrder(HealthSort.SESSIONS), position=Position(key))
+
+
+def test_all_pages_of_a_list_count_the_period_of_the_first(database: Database, clock: ManualClock) -> None:
+    data = write_dataset(database, [release(f"{number}.0", id=number) for number in range(1, 4)])
+    some = [one_session(number, user=user) for number in (1, 2, 3) for user in range(number)]
+    write_sessions(database, data, some)
+    order = HealthOrder(HealthSort.SESSIONS_24H)
+    first = page_of(database, data, order, size=1)
+    clock.advance(seconds=25 * HOUR_US / 1_000_000)
+    assert [item.release.version for item in first.page.items] == ["3.0"]
+    second = page_of(database, data, order, size=5, position=first.page.next)
+    assert [item.release.version for item in second.page.items] == ["2.0", "1.0"]
+    # By now nothing is counted: the list is as it is without sessions.
+    assert [item.release.version for item in page_of(database, data, order).page.items] == ["3.0", "2.0", "1.0"]
+    assert [item.release.version for item in page_of(database, data, replace(order, descending=False)).page.items] == [
+        "3.0",
+        "2.0",
+        "1.0",
+    ]
+
+
+def walked_rows(db: Database, data: Dataset, order: HealthOrder, size: int, **asked: Any) -> list[tuple[str, str]]:
+    """Versions and projects of all rows of a flattened list, by pages of this size, there and back."""
+
+    def page_at(request: PageRequest) -> Page[ReleaseDetails]:
+        listed = page_of(db, data, order, size=request.size, position=request.position, **asked)
+        assert len(listed.page.items) == size or listed.page.next is None or request.backward
+        return listed.page
+
+    return [(item.release.version, item.release.projects[0].slug) for item in walked(page_at, size)]
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_projects_that_adopted_a_release_at_one_time_are_rows_of_their_own(
+    database: Database, *, descending: bool
+) -> None:
+    stays = [stay("production", project, adopted=1) for project in PROJECTS]
+    some = [release(f"{number}.0", id=number, projects=list(PROJECTS), stays=stays) for number in (1, 2)]
+    data = write_dataset(database, some)
+    projects = sorted(PROJECTS, key=lambda slug: data.projects[slug], reverse=descending)
+    expected = [(version, project) for version in ("2.0", "1.0")[:: 1 if descending else -1] for project in projects]
+    order = HealthOrder(HealthSort.ADOPTION, descending)
+    for size in range(1, 8):
+        assert walked_rows(database, data, order, size, environments=("production",)) == expected
+
+
+@pytest.mark.parametrize("descending", [True, False])
+def test_a_release_stands_where_the_first_of_the_lists_projects_adopted_it(
+    database: Database, *, descending: bool
+) -> None:
+    both = ["web", "api"]
+    some = [
+        release(
+            "early", id=1, projects=both, stays=[stay("production", adopted=1), stay("production", "api", adopted=9)]
+        ),
+        release("middle", id=2, projects=both, stays=[stay("production", adopted=5)]),
+        release(
+            "late", id=3, projects=both, stays=[stay("production", adopted=3), stay("production", "api", adopted=2)]
+        ),
+        release("other", id=4, projects=both, stays=[stay("production"), stay("production", "api", adopted=4)]),
+        release("never", id=5, projects=both, stays=[stay("production"), stay("staging", adopted=4)]),
+    ]
+    data = write_dataset(database, some)
+    order = HealthOrder(HealthSort.ADOPTION, descending)
+
+    def versions(**asked: Any) -> list[str]:
+        def page_at(request: PageRequest) -> Page[ReleaseDetails]:
+            how = {"environments": ("production",), "flatten": False, **asked}
+            return page_of(database, data, order, size=request.size, position=request.position, **how).page
+
+        by_size = [[item.release.version for item in walked(page_at, size)] for size in (1, 2, 9)]
+        assert by_size[0] == by_size[1] == by_size[2]
+        return by_size[0]
+
+    everywhere, web = ["early", "middle", "other", "late"], ["middle", "late", "early"]
+    turn = -1 if descending else 1
+    assert versions() == [*everywhere[::turn], "never"]
+    assert versions(projects=("web",)) == [*web[::turn], "never", "other"]
+    assert versions(access=data.access("web")) == [*web[::turn], "never", "other"]
+    assert versions(projects=("api",)) == ["early", "other", "late"][::turn]
+
+
+def test_releases_of_many_projects_take_few_statements(database: Database) -> None:
+    many = [f"some{number}" for number in range(40)]
+    counts = []
+    for projects in (many, many[:1]):
+        # One project after another, as a run of adoption finds them.
+        stays = [
+            [stay("production", project, adopted=number + place / 100) for place, project in enumerate(projects)]
+            for number in range(40)
+        ]
+        some = [release(f"{number}.0", id=number, projects=projects, stays=stays[number]) for number in range(40)]
+        data = write_dataset(database, some, projects=many)
+        told: list[QueryEvent] = []
+        database.hooks.append(told.append)
+        order = HealthOrder(HealthSort.ADOPTION)
+        listed = page_of(database, data, order, size=20, environments=("production",), flatten=False)
+        database.hooks.remove(told.append)
+        assert [item.release.version for item in listed.page.items] == [f"{number}.0" for number in range(20)]
+        counts.append(len(told))
+    assert counts[0] < 3 * counts[1]
+
+
+def test_pages_behind_those_with_sessions_are_full(database: Database) -> None:
+    some = [release(f"{number}.0", id=number, projects=["web", "api"]) for number in range(1, 41)]
+    data = write_dataset(database, some)
+    # All but the oldest have sessions, in both projects or in one.
+    write_sessions(database, data, [one_session(number) for number in range(3, 41)])
+    write_sessions(database, data, [one_session(number) | {"pair": (number, "api")} for number in range(6, 41)])
+    order = HealthOrder(HealthSort.SESSIONS)
+    for size in (1, 2, 3, 7):
+        rows = walked_rows(database, data, order, size)
+        assert len(set(rows)) == len(rows) == 80
+        behind = [(f"{number}.0", "api") for number in (5, 4, 3)]
+        assert rows[73:76] == behind
+        assert {version for version, _ in rows[76:]} == {"1.0", "2.0"}
+
+
+def test_sessions_of_all_environments_add_up_and_none_counts_as_hour_and_as_day(database: Database) -> None:
+    data = write_dataset(database, [release(f"{number}.0", id=number) for number in (1, 2)])
+    early = NOW - 5 * DAY
+    of_first = [one_session(1, environment, user=user) for environment in ("a", "b") for user in (1, 2)]
+    # Counted as hours and as days these three would be more than the four.
+    of_second = [one_session(2, "a", time=early, user=user) for user in (1, 2, 3)]
+    write_sessions(database, data, [*of_first, *of_second])
+    order = HealthOrder(HealthSort.SESSIONS)
+    assert walked_rows(database, data, order, 1) == [("1.0", "web"), ("2.0", "web")]
+    share = HealthOrder(HealthSort.CRASH_FREE_SESSIONS, descending=False)
+    write_sessions(database, data, [one_session(1, "c", crashed=True), one_session(2, "c", crashed=True)])
+    # One in five crashed, and one in four.
+    assert walked_rows(database, data, share, 1) == [("2.0", "web"), ("1.0", "web")]
