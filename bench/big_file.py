@@ -18,10 +18,11 @@ from pathlib import Path
 
 from releaseregistry.v1 import files_pb2
 
+from bench.figures import tell
 from bench.machine import GIB, MIB, machine
 from bench.peers.processes import Peer
 from bench.peers.product import product
-from bench.rounds import Rounds, tell
+from bench.rounds import Rounds
 from bench.traffic import download, random_blocks, upload
 
 

@@ -16,7 +16,7 @@ import grpc
 import psycopg
 from psycopg import sql
 
-from bench.rounds import tell
+from bench.figures import tell
 from store.commits.models import (
     Commit,
     CommitAuthor,

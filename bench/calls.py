@@ -1,5 +1,7 @@
 """Calls a second of GetRelease and CreateRelease, beside an empty RPC on the same server settings, in one run.
 
+On SQLite, then on a PostgreSQL that it brings along, or on one that is named.
+
 The server runs in a process of its own, the clients in this one. The empty RPC is served by a bare grpc server in the
 server's process, with the same options and as many threads, whose handler returns the bytes it got. CreateRelease
 creates a new release of three projects with each call, durably.
@@ -8,7 +10,8 @@ The three take turns in short rounds, so that whatever else the machine does hit
 median of the ratios that the rounds had, each in itself. The server's processor time a call tells the same with less
 noise.
 
-    python -m bench.calls [--database postgresql://...] [--calls 480] [--clients 1 16] [--rounds 20]
+    python -m bench.calls [--engines sqlite postgresql] [--database postgresql://...]
+                          [--calls 480] [--clients 1 16] [--rounds 20]
 """
 
 from __future__ import annotations
@@ -35,15 +38,22 @@ from releaseregistry.v1 import (
     releases_pb2,
 )
 
-from bench.machine import Process, load, machine
-from server.app import GRPC_OPTIONS, open_server
+from bench.databases import durably
+from bench.figures import tell
+from bench.machine import Process, machine
+from server.app import open_server
 from server.settings import read_settings
+from server.transport import GRPC_OPTIONS
+from store.database import Engine
+from tests.postgres_server import running
 
 TOKEN = "operator-of-the-benchmarks"
 METADATA = (("authorization", f"Bearer {TOKEN}"),)
 ORGANIZATION = "organizations/bench"
 PROJECTS = [f"{ORGANIZATION}/projects/project-{number}" for number in range(3)]
 EMPTY = "/bench.Empty/Call"
+GOALS = {"GetRelease": 0.6, "CreateRelease": 0.3}
+"""Of the calls a second of an empty RPC, at least."""
 
 
 class Echo(grpc.GenericRpcHandler):
@@ -119,31 +129,25 @@ def workloads(address: str, bare_address: str) -> Iterator[tuple[str, Callable[[
     yield "CreateRelease", create
 
 
-def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(
-        prog="bench.calls", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--database", help="a PostgreSQL to use; SQLite in a temporary folder when not given")
-    parser.add_argument("--calls", type=int, default=480, help="of each kind in a round")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--rounds", type=int, default=20)
-    options = parser.parse_args()
+def measure(engine: Engine, database: str | None, options: argparse.Namespace) -> None:
+    """One kind of database: a table, and the figures that have goals."""
     spawn = multiprocessing.get_context("spawn")
     here, there = spawn.Pipe()
     done = spawn.Event()
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder) / "data")
-        process = spawn.Process(target=serve, args=(there, done, options.database, data), daemon=True)
+        process = spawn.Process(target=serve, args=(there, done, database, data), daemon=True)
         process.start()
+        there.close()
         port, bare_port = here.recv()
         kinds = list(workloads(f"127.0.0.1:{port}", f"127.0.0.1:{bare_port}"))
-        print(machine())
+        print(engine)
         print(f"{'clients':>7}  {'call':14} {'calls/s':>9} {'ratio':>6} {'of rounds':>13} {'server CPU us':>14}")
         for _, call in kinds:
             rate(call, calls=options.calls, clients=max(options.clients))  # threads, connections, prepared statements
         assert process.pid is not None
         server = Process(process.pid)
+        figures: dict[str, tuple[list[float], float | None]] = {}
         for clients in options.clients:
             rates: dict[str, list[float]] = {name: [] for name, _ in kinds}
             seconds = dict.fromkeys(rates, 0.0)
@@ -160,9 +164,37 @@ def main() -> None:
                     f"{clients:>7}  {name:14} {statistics.median(measured):9.0f} {statistics.median(ratios):6.2f}"
                     f" {ratios[quarter]:6.2f}-{ratios[-1 - quarter]:6.2f} {seconds[name] / done_calls * 1e6:14.0f}"
                 )
-        print(f"load {load():.1f}")
+                told = f"{name} / empty RPC, calls/s, {clients} {'client' if clients == 1 else 'clients'}, {engine}"
+                figures[told] = (ratios, GOALS.get(name))
+        for told, (ratios, goal) in figures.items():
+            if goal is not None:
+                tell(told, ratios, at_least=goal)
         done.set()
         process.join(30)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        prog="bench.calls", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--engines", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
+    parser.add_argument("--database", help="a PostgreSQL to use, and nothing else")
+    parser.add_argument("--calls", type=int, default=480, help="of each kind in a round")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    print(machine())
+    if options.database:
+        measure("postgresql", options.database, options)
+        return
+    for engine in options.engines:
+        if engine == "sqlite":
+            measure(engine, None, options)
+        else:
+            with running() as postgres, postgres.fresh_database() as url:
+                durably(postgres)
+                measure(engine, url, options)
 
 
 if __name__ == "__main__":

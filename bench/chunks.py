@@ -4,9 +4,10 @@ A folder becomes a tar; for the second version some of its files are edited and 
 cuts as GetUploadLimits says, asks what is missing, sends that over several streams and has the file assembled. Beside
 it: the same bytes through UploadReleaseFile, and the tar cut at fixed places.
 
-    python -m bench.chunks [FOLDER] [--edited 25] [--streams 4] [--zstd]
+    python -m bench.chunks [FOLDER] [--mib 370] [--edited 25] [--streams 4] [--zstd]
 
-FOLDER is an installed site-packages, that of this Python when not given.
+FOLDER is an installed site-packages, that of this Python when not given; its files go into the tar until it has so many
+MiB, so that its size is the same whatever else is installed.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ import zstandard
 from pyfastcdc import FastCDC
 from releaseregistry.v1 import files_pb2, uploads_pb2, uploads_pb2_grpc
 
+from bench.figures import tell
 from bench.machine import GB, MIB, load, machine
 from bench.peers.processes import Peer
 from bench.peers.product import METADATA, ORGANIZATION, RELEASE, product, stored_bytes
-from bench.rounds import tell
 
 MESSAGE_BYTES = 384 * 1024
 FIXED_BYTES = 256 * 1024
@@ -59,10 +60,23 @@ class Sent(NamedTuple):
     file: files_pb2.ReleaseFile
 
 
-def make_tar(folder: Path, target: Path, edited: frozenset[Path] = frozenset(), added: bytes = b"") -> int:
-    """The folder as a tar, the edited files with a line more in their middle; its size."""
+def files_of(folder: Path, size: int) -> list[Path]:
+    """Files of the folder, in order, until a tar of them has so many bytes."""
+    files, together = [], 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if together >= size:
+            break
+        files.append(path)
+        together += tarfile.BLOCKSIZE + -(-path.stat().st_size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return files
+
+
+def make_tar(
+    folder: Path, files: Sequence[Path], target: Path, edited: frozenset[Path] = frozenset(), added: bytes = b""
+) -> int:
+    """The files of the folder as a tar, the edited ones with a line more in their middle; its size."""
     with tarfile.open(target, "w") as tar:
-        for number, path in enumerate(sorted(path for path in folder.rglob("*") if path.is_file())):
+        for number, path in enumerate(files):
             info = tar.gettarinfo(path, str(path.relative_to(folder)))
             data = path.read_bytes()
             if path in edited:
@@ -211,6 +225,7 @@ def main() -> None:
     """Run, and print what each step sent, stored and took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", nargs="?", type=Path, default=Path(sysconfig.get_path("purelib")))
+    parser.add_argument("--mib", type=int, default=370, help="of the tar, at most about")
     parser.add_argument("--edited", type=int, default=25)
     parser.add_argument("--streams", type=int, default=4)
     parser.add_argument("--zstd", action="store_true", help="compress chunks on their way")
@@ -227,10 +242,10 @@ def main() -> None:
 
 def measure(peer: Peer, folder: Path, options: argparse.Namespace) -> None:
     """Send both versions."""
-    files = sorted(path for path in options.tree.rglob("*") if path.is_file() and path.stat().st_size > 1000)
-    edited = frozenset(random.Random(1).sample(files, k=options.edited))
-    make_tar(options.tree, folder / "first.tar")
-    make_tar(options.tree, folder / "second.tar", edited, added=random.Random(2).randbytes(20_000))
+    files = files_of(options.tree, options.mib * MIB)
+    edited = frozenset(random.Random(1).sample([path for path in files if path.stat().st_size > 1000], options.edited))
+    make_tar(options.tree, files, folder / "first.tar")
+    make_tar(options.tree, files, folder / "second.tar", edited, added=random.Random(2).randbytes(20_000))
     first, second = opened(folder / "first.tar"), opened(folder / "second.tar")
     print(f"a tar of {len(first) / MIB:.0f} MiB, {len(files)} files; {options.edited} edited and one added")
     client = Client(peer, streams=options.streams, zstd=options.zstd, folder=folder / "data")

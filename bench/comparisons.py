@@ -138,7 +138,7 @@ def measure(engine: Engine, options: argparse.Namespace) -> None:
     for section in SECTIONS:
         for place in ("middle", "last"):
             different.tell_growth(
-                f"{section}, {place} / first", f"{section}, {place}", f"{section}, first", at_most=1.5
+                f"{section}, {place} / first, {engine}", f"{section}, {place}", f"{section}, first", at_most=1.5
             )
     print(f"two releases with the same {options.alike:,} commits")
     alike.tell()

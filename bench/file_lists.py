@@ -21,10 +21,10 @@ from pathlib import Path
 
 from releaseregistry.v1 import files_pb2, releases_pb2
 
+from bench.figures import tell
 from bench.machine import load, machine
 from bench.peers.processes import Peer
 from bench.peers.product import METADATA, ORGANIZATION, RELEASE, product
-from bench.rounds import tell
 from bench.traffic import upload
 
 SMALL = f"{ORGANIZATION}/releases/app@0.9.0"

@@ -38,6 +38,7 @@ import apsw
 import psycopg
 from releaseregistry.v1 import health_pb2, release_health_service_pb2_grpc
 
+from bench.figures import tell
 from bench.machine import MB, load, machine
 from store.access.operators import ensure_operator_token
 from store.database import Database, Engine, Statement, Transaction, hole, holes_for, new_id, open_database
@@ -341,14 +342,13 @@ def compare_calls(
     for medians in (quiet, busy):
         bare_seconds, *_ = medians.values()
         for name, seconds in medians.items():
-            tell(name, seconds, bare_seconds)
+            print_beside(name, seconds, bare_seconds)
     _BARE[engine] = quiet["bare SQL"]
     for name, ratio in (
         ("again", quiet["store, again"] / quiet["bare SQL"]),
         ("told", busy["store, told"] / busy["bare SQL, told"]),
     ):
-        reached = "reached" if ratio <= GOAL else "MISSED"
-        print(f"  store / bare SQL, {name}: {ratio:.2f} (goal: at most {GOAL}, {reached})")
+        tell(f"  GetReleaseHealth, store / bare SQL, {name}, {engine}", ratio, at_most=GOAL)
 
 
 def compare_rpc(engine: Engine, url: str, folder: Path, options: argparse.Namespace) -> None:
@@ -360,10 +360,10 @@ def compare_rpc(engine: Engine, url: str, folder: Path, options: argparse.Namesp
         )
         ask = partial(stub.GetReleaseHealth, request, metadata=server.metadata)
         medians = measured({"RPC": ask}, options.calls, timer=time.perf_counter, before={})
-        tell("RPC, again", medians["RPC"], _BARE[engine])
+        print_beside("RPC, again", medians["RPC"], _BARE[engine])
 
 
-def tell(name: str, seconds: float, bare_seconds: float) -> None:
+def print_beside(name: str, seconds: float, bare_seconds: float) -> None:
     print(f"  {name:14} {seconds * 1e3:7.2f} ms  {seconds / bare_seconds:5.2f} x", flush=True)
 
 

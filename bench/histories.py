@@ -115,9 +115,9 @@ def write_activities(target: Installation, size: int) -> None:
         version = f"app@1.{number % RELEASES}.0"
         data = f'{{"version":"{version}"}}'
         happened = NOW + number * SECOND
-        who = OPERATOR.token_id, "ci"
+        who = OPERATOR.token_id, "", "ci"
         rows.append((new_id(), target.organization.id, project, kind, version, data, *who, happened))
-    columns = "id organization_id project_id kind subject data token_id caller happen_time"
+    columns = "id organization_id project_id kind subject data token_id certificate caller happen_time"
     target.insert(Activity, columns, rows)
 
 
@@ -194,7 +194,7 @@ def measure(engine: Engine, options: argparse.Namespace) -> None:
     print(f"{engine}: {options.long:,} deploys and activities beside {options.short:,}; load {load():.1f}")
     times.tell()
     for what in pages["short"]:
-        times.tell_growth(what, f"{what}, long", f"{what}, short", at_most=1.5)
+        times.tell_growth(f"{what}, long / short, {engine}", f"{what}, long", f"{what}, short", at_most=1.5)
 
 
 def main() -> None:

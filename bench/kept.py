@@ -35,7 +35,7 @@ WHERE indrelid = %s::regclass AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE 
 def populated(engine: Engine, sizes: Sequence[int], *, folder: str | None) -> Iterator[dict[int, Installation]]:
     """An installation for each number of releases; in this folder for the next time, else in a temporary one."""
     with ExitStack() as stack:
-        place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))).absolute()
         place.mkdir(parents=True, exist_ok=True)
         if engine == "sqlite":
             yield {size: _on_sqlite(place / f"sqlite-{size}", size) for size in sizes}

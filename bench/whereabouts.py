@@ -110,7 +110,7 @@ def measure(engine: Engine, options: argparse.Namespace) -> None:
     for way in ("store", "RPC"):
         for how in (FULL_KEY, BEGINNING):
             names = [f"{size:,} commits, {how}, {way}" for size in (most, base)]
-            times.tell_growth(f"{how}, {way}: {most:,} / {base:,} commits", *names, at_most=1.5)
+            times.tell_growth(f"{how}, {way}: {most:,} / {base:,} commits, {engine}", *names, at_most=1.5)
 
 
 def main() -> None:

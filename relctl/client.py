@@ -7,7 +7,7 @@ from typing import Self
 
 from relctl.avatars import Avatars
 from relctl.comparisons import Comparisons
-from relctl.connection import Connection, Transport, open_channel
+from relctl.connection import Connection, Transport, check_secrecy, open_channel
 from relctl.deploys import Deploys
 from relctl.files import Files
 from relctl.health import Health
@@ -60,7 +60,11 @@ def connect(
     `token` is sent with every call; `caller` (at most 200 printable ASCII characters) says on whose behalf, and is kept
     with activities. `deadline_seconds` is for each call that does not stream, 30 when not said. Calls that fail with
     UNAVAILABLE are repeated: those that the service config beside the protos lists, and those that carry a request_id,
-    which the client makes. Raises LocalError when token, caller or transport cannot be used.
+    which the client makes. Raises LocalError when token, caller or transport cannot be used, or the token would leave
+    this machine readable.
     """
-    channel = open_channel(server, transport or Transport())
+    transport = transport or Transport()
+    if token:
+        check_secrecy(server, transport)
+    channel = open_channel(server, transport)
     return Client(Connection(channel, token=token, caller=caller, deadline_seconds=deadline_seconds))

@@ -76,10 +76,17 @@ class Page(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transport:
-    """How bytes travel. Plain text unless `tls`; `ca_file` holds the certificates trusted instead of the system's."""
+    """How bytes travel. Plain text unless `tls`; `ca_file` holds the certificates trusted instead of the system's.
+
+    `certificate` and `key` (PEM both, or neither) are what the client presents to a server that asks for it. In plain
+    text a token leaves this machine only with `allow_plain_text`.
+    """
 
     tls: bool = False
     ca_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    allow_plain_text: bool = False
 
 
 class Connection:
@@ -147,26 +154,47 @@ class Connection:
 def open_channel(server: str, transport: Transport) -> grpc.Channel:
     """Open a channel to `host:port` (50051 when no port is said), `[v6]:port` or `unix:/path`. Nothing travels yet.
 
-    Raises LocalError when the file of trusted certificates cannot be read, or the address has no such port.
+    Raises LocalError when a file of certificates cannot be read, or the address has no such port.
     """
-    options = [
-        ("grpc.service_config", service_config()),
-        ("grpc.enable_retries", 1),
-        ("grpc.primary_user_agent", f"relctl/{client_version()}"),
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
-        ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),
-    ]
+    options = [*channel_options().items()]
     target = server_target(server)
     if not transport.tls:
         return grpc.insecure_channel(target, options)
-    roots = None
-    if transport.ca_file is not None:
-        try:
-            roots = transport.ca_file.read_bytes()
-        except OSError as error:
-            raise LocalError(f"cannot read the trusted certificates: {transport.ca_file}: {error.strerror}") from None
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots), options)
+    if (transport.certificate is None) != (transport.key is None):
+        missing = "key" if transport.key is None else "certificate"
+        raise LocalError(f"the {missing} is missing: a client presents a certificate and its key, or neither")
+    credentials = grpc.ssl_channel_credentials(
+        _content(transport.ca_file, "the trusted certificates"),
+        _content(transport.key, "the key"),
+        _content(transport.certificate, "the certificate"),
+    )
+    return grpc.secure_channel(target, credentials, options)
+
+
+def channel_options() -> dict[str, str | int]:
+    """What gRPC is told of every channel."""
+    return {
+        "grpc.service_config": service_config(),
+        "grpc.enable_retries": 1,
+        "grpc.primary_user_agent": f"relctl/{client_version()}",
+        "grpc.initial_reconnect_backoff_ms": 200,
+        # The pauses of the retry policy come to some two seconds: where servers are restarted one after the other, the
+        # last one must be known again by then.
+        "grpc.max_reconnect_backoff_ms": 1_000,
+        "grpc.keepalive_time_ms": KEEPALIVE_SECONDS * 1000,
+    }
+
+
+def check_secrecy(server: str, transport: Transport) -> None:
+    """A token may be sent so: encrypted, or without leaving this machine, or because the user wants it in plain text.
+
+    Raises LocalError.
+    """
+    if not (transport.tls or transport.allow_plain_text or is_loopback(server)):
+        raise LocalError(
+            f"the token would travel readable to {server}: use TLS, or allow it with --allow-plain-text or "
+            "RELCTL_PLAIN_TEXT=yes"
+        )
 
 
 def server_target(server: str) -> str:
@@ -265,6 +293,13 @@ def client_version() -> str:
         return importlib.metadata.version("release-registry-client")
     except importlib.metadata.PackageNotFoundError:
         return "0"
+
+
+def _content(file: Path | None, what: str) -> bytes | None:
+    try:
+        return None if file is None else file.read_bytes()
+    except OSError as error:
+        raise LocalError(f"cannot read {what}: {file}: {error.strerror}") from None
 
 
 def _header(value: str, what: str) -> str:

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN: Final = "releaseregistry.dev"
+DETAILS: Final = "grpc-status-details-bin"
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,11 @@ class NothingThere(LocalError):
 
 
 def decode_error(error: grpc.RpcError) -> RegistryError:
-    """The typed error of what grpc raised. Never fails: details that cannot be read are left out."""
+    """The typed error of what grpc raised. Never fails: details that cannot be read are left out.
+
+    Where the server's own words arrived, its code counts: a proxy may reset a stream that was refused before its last
+    message, and gRPC then tells CANCELLED.
+    """
     call: Any = error  # every RpcError that a call raises is also its grpc.Call; the types do not know
     code: grpc.StatusCode = call.code()
     info = error_details_pb2.ErrorInfo()
@@ -85,20 +90,21 @@ def decode_error(error: grpc.RpcError) -> RegistryError:
     retry = error_details_pb2.RetryInfo()
     request = error_details_pb2.RequestInfo()
     try:
-        status = rpc_status.from_call(call)
-        for detail in status.details if status is not None else ():
+        status = _status(call)
+        for detail in status.details:
             for known in (info, bad_request, retry, request):
                 # A reason of somebody else's (a proxy's, say) is no word of our contract.
                 detail.Unpack(known)
     except (ValueError, DecodeError):
-        # The status' details contradict it or are no message: code and text still say what happened.
-        pass
+        # The details are no message: code and text still say what happened.
+        status = status_pb2.Status()
     ours = info.domain == DOMAIN
+    said = _CODES.get(status.code, code) if ours else code
     return RegistryError(
         Refusal(
-            code=code,
+            code=said,
             reason=info.reason if ours and info.reason else code.name,
-            message=call.details() or "no explanation was given",
+            message=(status.message if ours else "") or call.details() or "no explanation was given",
             metadata=dict(info.metadata) if ours else {},
             violations=tuple(Violation(item.field, item.description) for item in bad_request.field_violations),
             retry_after_seconds=retry.retry_delay.ToTimedelta().total_seconds()
@@ -107,3 +113,11 @@ def decode_error(error: grpc.RpcError) -> RegistryError:
             request_id=request.request_id,
         )
     )
+
+
+def _status(call: Any) -> status_pb2.Status:
+    """What stands in `grpc-status-details-bin`; empty where nothing does. Raises DecodeError."""
+    for entry in call.trailing_metadata() or ():
+        if entry.key == DETAILS:
+            return status_pb2.Status.FromString(bytes(entry.value))
+    return status_pb2.Status()

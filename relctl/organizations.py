@@ -9,7 +9,7 @@ from itertools import islice
 from releaseregistry.v1 import activities_pb2
 from releaseregistry.v1 import organizations_pb2 as messages
 from releaseregistry.v1.activities_pb2 import Activity, ActivityKind
-from releaseregistry.v1.organizations_pb2 import Environment, Organization, Project, Repository
+from releaseregistry.v1.organizations_pb2 import Environment, Organization, OrganizationQuota, Project, Repository
 from releaseregistry.v1.organizations_pb2_grpc import OrganizationServiceStub
 
 from relctl.connection import Connection, new_request_id
@@ -26,16 +26,26 @@ class Organizations:
         self._connection = connection
         self._stub = OrganizationServiceStub(connection.channel)
 
-    def create(self, slug: str, *, display_name: str = "", open_membership: bool = False) -> Organization:
-        """Create an organization; the display name is its slug when none is given."""
+    def create(
+        self,
+        slug: str,
+        *,
+        display_name: str = "",
+        open_membership: bool = False,
+        quota: OrganizationQuota | None = None,
+    ) -> Organization:
+        """Create an organization; the display name is its slug when none is given. Of a `quota` what is not set is as
+        the server's settings say."""
         request = messages.CreateOrganizationRequest(
-            organization=Organization(slug=slug, display_name=display_name, open_membership=open_membership),
+            organization=Organization(
+                slug=slug, display_name=display_name, open_membership=open_membership, quota=quota
+            ),
             request_id=new_request_id(),
         )
         return self._connection.call(self._stub.CreateOrganization, request).organization
 
     def get(self, organization: str) -> Organization:
-        """Answer one organization."""
+        """Answer one organization, with its usage: how much it has, and the quota that holds for it."""
         request = messages.GetOrganizationRequest(name=organization_name(organization))
         return self._connection.call(self._stub.GetOrganization, request).organization
 
@@ -46,7 +56,11 @@ class Organizations:
         return islice((item for page in pages for item in page.organizations), limit)
 
     def update(self, organization: str, changes: Organization, *, paths: Sequence[str]) -> Organization:
-        """Change the fields that `paths` names to what `changes` holds: all but name, uid, avatar_uid and times."""
+        """Change the fields that `paths` names to what `changes` holds: all but name, uid, avatar_uid, usage and times.
+
+        Quotas, `quota.stored_bytes` and the like, are for tokens of the installation; one that `changes` does not set
+        is cleared.
+        """
         request = messages.UpdateOrganizationRequest(organization=changes, request_id=new_request_id())
         request.organization.name = organization_name(organization)
         request.update_mask.paths.extend(paths)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import islice
 
 from releaseregistry.v1 import tokens_pb2 as messages
-from releaseregistry.v1.tokens_pb2 import CreateTokenResponse, Token, WhoAmIResponse
+from releaseregistry.v1.tokens_pb2 import CreateTokenResponse, RotateTokenResponse, Token, WhoAmIResponse
 from releaseregistry.v1.tokens_pb2_grpc import TokenServiceStub
 
 from relctl.connection import Connection, new_request_id
@@ -43,6 +44,16 @@ class Tokens:
         """End a token at once; ending it again changes nothing."""
         request = messages.RevokeTokenRequest(name=token_name(organization, uid), request_id=new_request_id())
         return self._connection.call(self._stub.RevokeToken, request).token
+
+    def rotate(self, name: str, overlap: timedelta) -> RotateTokenResponse:
+        """Give the token of this resource name another secret; the one it has goes on for `overlap`, 7 days at most.
+
+        The answer holds the secret, told this once. It is empty when the first answer was lost on its way and the call
+        was repeated: nobody knows that secret. Rotate again while the one before goes on.
+        """
+        request = messages.RotateTokenRequest(name=name, request_id=new_request_id())
+        request.overlap.FromTimedelta(overlap)
+        return self._connection.call(self._stub.RotateToken, request)
 
     def who_am_i(self) -> WhoAmIResponse:
         """Answer what the calling token is and may do."""

@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import Final
 
+from server.telemetry.metrics import DISCOVERY_FAILURES
 from store.database import Database
 from store.errors import RegistryError
 from store.health.discovery import discover, named_projects_with_sessions
@@ -68,7 +69,9 @@ class Discovery:
             try:
                 self.run_once()
             except RegistryError as error:
+                DISCOVERY_FAILURES.inc()
                 log.warning("projects were not looked at", extra={"fields": {"reason": error.reason}})
             except Exception:
+                DISCOVERY_FAILURES.inc()
                 log.exception("projects were not looked at")
             self._sought.wait(IDLE_SECONDS if self._sought.is_empty else TICK_SECONDS)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from server.telemetry.metrics import JOB_CHANGES, JOB_DONE_TIMESTAMP, JOB_FAILURES, JOB_SECONDS
+
 log = logging.getLogger("server.housekeeping")
 
 EVERY_SECONDS: Final = 3600.0
@@ -27,6 +29,8 @@ class Housekeeping:
 
     def __init__(self, jobs: Mapping[str, Job], *, first_seconds: float = FIRST_SECONDS) -> None:
         self._jobs = dict(jobs)
+        for name in self._jobs:
+            JOB_FAILURES.labels(name)  # shown as 0: an increase is seen from the first failure on
         self._first_seconds = first_seconds
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -50,11 +54,17 @@ class Housekeeping:
             try:
                 done = job()
             except Exception:
+                JOB_FAILURES.labels(name).inc()
                 log.exception("a job of housekeeping failed", extra={"fields": {"job": name}})
             else:
+                JOB_DONE_TIMESTAMP.labels(name).set_to_current_time()
+                if isinstance(done, int):
+                    JOB_CHANGES.labels(name).inc(done)
                 seconds = round(time.monotonic() - started, 3)
                 fields = {"job": name, "done": done, "seconds": seconds}
                 log.log(logging.INFO if done else logging.DEBUG, "housekeeping", extra={"fields": fields})
+            finally:
+                JOB_SECONDS.labels(name).observe(time.monotonic() - started)
 
     def _run(self) -> None:
         wait = self._first_seconds

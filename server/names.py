@@ -10,7 +10,7 @@ import re
 import uuid
 from typing import Final, NamedTuple
 
-from server.errors import InvalidName
+from server.edge.errors import InvalidName
 from store.releases.version import InvalidVersion, check_version
 
 ORGANIZATION_FORM: Final = "organizations/{organization}"

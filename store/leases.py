@@ -21,6 +21,7 @@ from peewee import Model
 
 from store.database import Database, Query, Statement, Transaction, hole
 from store.database.fields import CountField, TextField, TimeField
+from store.deadlines import unbounded
 from store.errors import AdoptionBusy, CollectorBusy, RegistryError, Unavailable
 
 
@@ -159,7 +160,7 @@ def holding_lease(database: Database, job: Job) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        with suppress(Unavailable):  # it runs out by itself
+        with suppress(Unavailable), unbounded():  # else it runs out by itself
             database.write(lease._release)
 
 

@@ -31,6 +31,7 @@ from store.health.models import (
 )
 from store.leases import JobLease
 from store.organizations.models import DrainingProject, Organization, OrganizationSlug, Project, ProjectSlug, Repository
+from store.quotas.models import OrganizationUsage
 from store.releases.models import DrainingRelease, Release, ReleaseLabel, ReleaseProject
 from store.uploads.models import Upload, UploadChunk
 
@@ -39,6 +40,7 @@ MODELS: list[type[Model]] = [
     InstallationSecret,
     Organization,
     OrganizationSlug,
+    OrganizationUsage,
     Project,
     ProjectSlug,
     DrainingProject,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from server.telemetry.metrics import INTERNAL_ERRORS
 from store.database import Database, open_database
 from tests.clocks import ManualClock
 from tests.postgres_server import PostgresServer, running
@@ -15,7 +17,33 @@ from tests.rpc.serving import served
 from tests.rpc.wire import Served
 from tests.s3_server import S3Server
 from tests.s3_server import running as s3_running
-from tests.server_process import ServerProcess
+from tests.server_process import ServerProcess, defects_told
+
+
+class _Escaped(logging.Handler):
+    """What grpc logs of a handler that raised: its caller got UNKNOWN."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def _no_defect(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No call of a server, in this process or in one of its own, ends INTERNAL or UNKNOWN, but where a test provokes
+    that on purpose and is marked `provokes_defects`."""
+    before, escaped = INTERNAL_ERRORS._value.get(), _Escaped()
+    grpc_log = logging.getLogger("grpc._server")
+    grpc_log.addHandler(escaped)
+    yield
+    grpc_log.removeHandler(escaped)
+    count = INTERNAL_ERRORS._value.get() - before
+    told = escaped.told + defects_told()
+    if request.node.get_closest_marker("provokes_defects") is None:
+        assert (count, told) == (0, []), "a defect of the server: its log has the traceback"
 
 
 @pytest.fixture(scope="session")

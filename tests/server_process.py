@@ -30,6 +30,18 @@ SERVER = Path(sys.executable).parent / "release-server"
 START_SECONDS = 60.0
 
 
+# Logs of all servers that were started, and up to where `defects_told` has read each.
+_LOGS: dict[Path, int] = {}
+# What the guard writes of a defect, and grpc of a handler that raised past the guard: its caller got UNKNOWN.
+_DEFECTS = (
+    b'"code": "INTERNAL"',
+    b"Exception calling application",
+    b"Exception iterating responses",
+    b"Exception serializing message",
+    b"Exception deserializing message",
+)
+
+
 class ServerDied(AssertionError):
     """The server process ended by itself; the message carries the end of what it printed."""
 
@@ -69,7 +81,8 @@ class ServerProcess:
             },
             "RELEASES_LISTEN": self.address,
             **({} if defaults else {"RELEASES_DATA": str(self.data), "RELEASES_BOOTSTRAP_TOKEN": self.token}),
-            **({"RELEASES_DATABASE": database} if database else {}),
+            # One process, unless a test says otherwise: what is killed is then all there is.
+            **({"RELEASES_DATABASE": database, "RELEASES_WORKERS": "1"} if database else {}),
             **(environment or {}),
         }
 
@@ -96,6 +109,7 @@ class ServerProcess:
     def launch(self) -> None:
         """Start, and return at once."""
         assert self._process is None, "the server runs already"
+        _LOGS.setdefault(self.log, 0)
         with self.log.open("ab") as log:
             # A session of its own, so that `kill` reaches everything the server may have started.
             self._process = subprocess.Popen(
@@ -187,6 +201,22 @@ class Stubs:
         self.uploads = uploads_pb2_grpc.UploadServiceStub(channel)
         self.admin = admin_pb2_grpc.AdminServiceStub(channel)
         self.health = release_health_service_pb2_grpc.ReleaseHealthServiceStub(channel)
+
+
+def defects_told() -> list[str]:
+    """The lines about calls that ended INTERNAL or UNKNOWN, in the logs of all servers, since the last time."""
+    found = []
+    for log, offset in list(_LOGS.items()):
+        if not log.exists():
+            del _LOGS[log]
+            continue
+        with log.open("rb") as lines:
+            lines.seek(offset)
+            # A line that is being written is looked at when it is whole.
+            new = lines.read().rpartition(b"\n")[0]
+        _LOGS[log] = offset + len(new)
+        found += [line.decode(errors="replace") for line in new.split(b"\n") if any(part in line for part in _DEFECTS)]
+    return found
 
 
 # Below what the kernel gives out by itself (on Linux from 32768 on, elsewhere from higher up): nobody gets one of these

@@ -14,19 +14,14 @@ import uuid
 import venv
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
-import grpc
-
-from bench.machine import Process
 from bench.peers.bytestream import ByteStream, ReadRequest, WriteRequest
-from bench.peers.processes import CHANNEL_OPTIONS
+from bench.peers.processes import Program
 
 LOCK: Final = Path(__file__).parent.parent / "buildgrid.lock"
 ENVIRONMENT: Final = Path(__file__).parent.parent.parent / ".build" / "buildgrid"
 INSTANCE: Final = "main"
-START_SECONDS: Final = 60
 SETTINGS: Final = """\
 server:
   - !channel
@@ -58,7 +53,7 @@ class Blob(NamedTuple):
     size_bytes: int
 
 
-class BuildGrid:
+class BuildGrid(Program):
     """Runs it in the folder; a context manager that ends it."""
 
     def __init__(self, folder: Path) -> None:
@@ -69,16 +64,8 @@ class BuildGrid:
             address = f"127.0.0.1:{probe.getsockname()[1]}"
         settings = folder / "settings.yml"
         settings.write_text(SETTINGS.format(address=address, folder=folder / "storage", instance=INSTANCE))
-        with (folder / "log").open("wb") as log:
-            self._running = subprocess.Popen([program, "server", "start", settings], stdout=log, stderr=log)
-        self.process = Process(self._running.pid)
-        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
-        try:
-            grpc.channel_ready_future(self._channel).result(START_SECONDS)
-        except grpc.FutureTimeoutError:
-            self._end()
-            raise RuntimeError(f"BuildGrid does not start:\n{(folder / 'log').read_text()}") from None
-        self._stub = ByteStream(self._channel)
+        super().__init__([program, "server", "start", settings], folder, address)
+        self._stub = ByteStream(self.channel)
 
     def write(self, blocks: list[bytes], blob: Blob) -> None:
         """The blocks, a message each, as one blob, whose name is known before it travels; hashed on the way all the
@@ -105,18 +92,11 @@ class BuildGrid:
             digest.update(answer.data)
         assert digest.hexdigest() == blob.sha256
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        self._channel.close()
-        self._running.terminate()
-        self._running.wait()
+def version() -> str:
+    """The one that the lock names."""
+    named = [line.split()[0] for line in LOCK.read_text().splitlines() if line.startswith("buildgrid==")]
+    return named[0].partition("==")[2]
 
 
 def _installed() -> Path:

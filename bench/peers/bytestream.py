@@ -5,42 +5,24 @@ from __future__ import annotations
 from typing import Any, Final
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_STRING: Final = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
-_INT64: Final = descriptor_pb2.FieldDescriptorProto.TYPE_INT64
-_BOOL: Final = descriptor_pb2.FieldDescriptorProto.TYPE_BOOL
-_BYTES: Final = descriptor_pb2.FieldDescriptorProto.TYPE_BYTES
+from bench.peers.messages import BOOL, BYTES, INT64, STRING, message_classes
+
 _PACKAGE: Final = "google.bytestream"
-_MESSAGES: Final = {
-    "WriteRequest": {
-        "resource_name": (1, _STRING),
-        "write_offset": (2, _INT64),
-        "finish_write": (3, _BOOL),
-        "data": (10, _BYTES),
+_CLASSES: Final = message_classes(
+    _PACKAGE,
+    {
+        "WriteRequest": {
+            "resource_name": (1, STRING),
+            "write_offset": (2, INT64),
+            "finish_write": (3, BOOL),
+            "data": (10, BYTES),
+        },
+        "WriteResponse": {"committed_size": (1, INT64)},
+        "ReadRequest": {"resource_name": (1, STRING), "read_offset": (2, INT64), "read_limit": (3, INT64)},
+        "ReadResponse": {"data": (10, BYTES)},
     },
-    "WriteResponse": {"committed_size": (1, _INT64)},
-    "ReadRequest": {"resource_name": (1, _STRING), "read_offset": (2, _INT64), "read_limit": (3, _INT64)},
-    "ReadResponse": {"data": (10, _BYTES)},
-}
-
-
-def _classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="bytestream.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            message.field.add(
-                name=field, number=number, type=kind, label=descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
-            )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
-    }
-
-
-_CLASSES: Final = _classes()
+)
 WriteRequest: Final = _CLASSES["WriteRequest"]
 ReadRequest: Final = _CLASSES["ReadRequest"]
 

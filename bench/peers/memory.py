@@ -11,7 +11,8 @@ from typing import Any, Final
 import grpc
 from releaseregistry.v1 import files_pb2
 
-from bench.peers.processes import CHANNEL_OPTIONS, Peer, obey
+from bench.peers.processes import Peer, obey
+from server.transport import GRPC_OPTIONS
 
 UPLOAD: Final = "/releaseregistry.v1.ReleaseService/UploadReleaseFile"
 
@@ -53,7 +54,7 @@ def memory(*, frame: int, total: int) -> Peer:
 
 
 def _serve(pipe: Connection, frame: int, total: int) -> None:
-    server = grpc.server(ThreadPoolExecutor(8), handlers=[Memory(frame, total)], options=CHANNEL_OPTIONS)
+    server = grpc.server(ThreadPoolExecutor(8), handlers=[Memory(frame, total)], options=GRPC_OPTIONS)
     pipe.send(server.add_insecure_port("127.0.0.1:0"))
     server.start()
     obey(pipe)

@@ -47,7 +47,7 @@ from relctl.errors import LocalError, NothingThere, RegistryError
 EPILOG: Final = """\b
 Settings come from flags, the environment (RELCTL_*), or a file, in this order:
   ~/.config/relctl.toml, or the one that RELCTL_CONFIG names, with the keys
-  server, token, organization, tls, tls_ca, caller, timeout.
+  server, token, organization, tls, tls_ca, certificate, key, plain_text, caller, timeout.
 Without a token, and with a server on this machine, the operator's token is read
   from its data folder (RELEASES_DATA, else release-registry in XDG_DATA_HOME, which
   is ~/.local/share when it is not set).

@@ -26,6 +26,9 @@ class Configuration:
     organization: str | None = None
     tls: bool | None = None
     tls_ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    plain_text: bool | None = None
     caller: str | None = None
     timeout: float | None = None
 
@@ -34,19 +37,28 @@ class Configuration:
         return (self.server or DEFAULT_SERVER).removeprefix("https://").removeprefix("http://").rstrip("/")
 
     def transport(self) -> Transport:
-        """TLS when asked for, by flag, `https://` or trusted certificates; else wherever bytes leave this machine."""
+        """TLS when asked for, by flag, `https://` or certificates; else wherever bytes leave this machine."""
         tls = self.tls
         if tls is None and (self.server or "").startswith(("https://", "http://")):
             tls = (self.server or "").startswith("https://")
         if tls is None:
-            tls = bool(self.tls_ca) or not is_loopback(self.address())
-        return Transport(tls=tls, ca_file=Path(self.tls_ca).expanduser() if tls and self.tls_ca else None)
+            tls = bool(self.tls_ca or self.certificate) or not is_loopback(self.address())
+        return Transport(
+            tls=tls,
+            ca_file=_path(self.tls_ca) if tls else None,
+            certificate=_path(self.certificate) if tls else None,
+            key=_path(self.key) if tls else None,
+            allow_plain_text=bool(self.plain_text),
+        )
 
     def secret(self) -> str:
-        """The token to send: the one said, else the operator's where a server of this machine left it, else none."""
+        """The token to send: the one said, else the operator's where a server of this machine left it, else none.
+
+        With a certificate only the one said: whoever presents one means to be known by it.
+        """
         if self.token:
             return self.token.strip()
-        if not is_loopback(self.address()):
+        if self.certificate or not is_loopback(self.address()):
             return ""
         try:
             return operator_token_file().read_text(encoding="utf-8").strip()
@@ -84,6 +96,10 @@ def _folder(variable: str, default: str) -> Path:
     return Path(said) if said.startswith("/") else Path(default).expanduser()
 
 
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
 def _read_file() -> dict[str, Any]:
     path = configuration_file()
     try:
@@ -96,7 +112,7 @@ def _read_file() -> dict[str, Any]:
         raise LocalError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise click.UsageError(f"{path} is no TOML: {error}") from None
-    kinds: dict[str, tuple[type, ...]] = {"tls": (bool,), "timeout": (int, float)}
+    kinds: dict[str, tuple[type, ...]] = {"tls": (bool,), "plain_text": (bool,), "timeout": (int, float)}
     known = [field.name for field in fields(Configuration)]
     for key, value in values.items():
         if key not in known:

@@ -59,6 +59,20 @@ def shared_options(*, at_root: bool) -> list[click.Option]:
         option(
             "--tls-ca", envvar="RELCTL_TLS_CA", metavar="FILE", help="Trust these certificates instead of the system's."
         ),
+        option(
+            "--certificate",
+            envvar="RELCTL_CERTIFICATE",
+            metavar="FILE",
+            help="Present this certificate, PEM, to a server that asks for one.",
+        ),
+        option("--key", envvar="RELCTL_KEY", metavar="FILE", help="The private key of the certificate, PEM."),
+        option(
+            "--allow-plain-text",
+            "plain_text",
+            envvar="RELCTL_PLAIN_TEXT",
+            is_flag=True,
+            help="Send the token to another machine even where it travels readable.",
+        ),
         option("--caller", envvar="RELCTL_CALLER", metavar="TEXT", help="On whose behalf, kept with activities."),
         option(
             "--timeout",

@@ -34,7 +34,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 LOOKED_AT_ONCE: Final = 500
 SHOWN_IN_QUESTION: Final = 3
 LEFT: Final = {
-    BulkReleaseOutcome.BULK_RELEASE_OUTCOME_FORBIDDEN: "of projects that the token may not access",
+    BulkReleaseOutcome.BULK_RELEASE_OUTCOME_FORBIDDEN: "of projects that you may not access",
     BulkReleaseOutcome.BULK_RELEASE_OUTCOME_TOO_MANY_LABELS: "that would have too many labels",
     BulkReleaseOutcome.BULK_RELEASE_OUTCOME_HAS_HEALTH: "that had sessions in the last 90 days (--force deletes it)",
 }

@@ -190,7 +190,7 @@ def _count(application: Application, only: ReleaseFilter, *, flatten: bool) -> N
 
 
 @click.command(cls=Leaf)
-@click.argument("key")
+@click.argument("query_key", metavar="KEY")
 @click.argument("prefix", default="")
 @project_option
 @all_projects_option
@@ -198,7 +198,7 @@ def _count(application: Application, only: ReleaseFilter, *, flatten: bool) -> N
 @pass_application
 def suggest(
     application: Application,
-    key: str,
+    query_key: str,
     prefix: str,
     projects: tuple[str, ...],
     all_projects: bool,
@@ -216,7 +216,7 @@ def suggest(
     """
     answer = application.client.releases.suggest(
         application.organization,
-        key,
+        query_key,
         prefix,
         projects=projects_of(projects, all_projects=all_projects),
         limit=limit or 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
@@ -72,3 +72,24 @@ class Moment(click.ParamType[datetime]):
 
 
 MOMENT: Final = Moment()
+
+
+class Duration(click.ParamType[timedelta]):
+    """A length of time: `90s`, `30m`, `12h` or `7d`, and `0`."""
+
+    name = "duration"
+    UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+    def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Read the text of a flag."""
+        if isinstance(value, timedelta):
+            return value
+        if value == "0":
+            return timedelta()
+        found = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
+        if found is None:
+            self.fail(f"{value!r} is no duration; write 90s, 30m, 12h, 7d or 0", param, ctx)
+        return timedelta(**{self.UNITS[found[2]]: int(found[1])})
+
+
+DURATION: Final = Duration()

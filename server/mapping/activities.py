@@ -43,7 +43,12 @@ def activity_message(organization: str, activity: ActivityRow) -> pb.Activity:
         project="" if activity.project_slug is None else project_name(organization, activity.project_slug),
         subject=activity.subject,
         data=data,
-        token="" if activity.token_id == SERVER.token_id else token_name(organization, activity.token_id),
+        token="" if _has_no_token(activity) else token_name(organization, activity.token_id),
+        certificate=activity.certificate,
         caller=activity.caller,
         happen_time=to_timestamp(activity.happen_time),
     )
+
+
+def _has_no_token(activity: ActivityRow) -> bool:
+    return bool(activity.certificate) or activity.token_id == SERVER.token_id

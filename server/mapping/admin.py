@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from releaseregistry.v1 import admin_pb2 as pb
 
+from server.mapping.times import to_timestamp
+from store.backup.sending import CopiedDatabase
 from store.blobs.check import Checked
 from store.blobs.collector import Collected
 from store.errors import InvalidField
@@ -29,6 +31,12 @@ def adoption_message(run: AdoptionRun) -> pb.RunAdoptionResponse:
         replaced_count=run.replaced,
         created_release_count=run.created,
     )
+
+
+def copy_message(copy: CopiedDatabase) -> pb.DownloadDatabaseResponse:
+    """The first message of DownloadDatabase."""
+    told = pb.DatabaseCopy(copy_time=to_timestamp(copy.copy_time), size_bytes=copy.size_bytes, sha256=copy.sha256.hex())
+    return pb.DownloadDatabaseResponse(copy=told)
 
 
 def checked_percent(request: pb.CheckStorageRequest) -> int:

@@ -10,8 +10,10 @@ from releaseregistry.v1 import organizations_pb2 as pb
 from server.mapping.masks import changed_paths
 from server.mapping.times import to_timestamp
 from server.names import organization_name, project_name, repository_name, uid
+from store.access import Access
+from store.access.scopes import INSTALLATION_ADMIN
 from store.organizations.details import AvatarType, OrganizationDetails
-from store.organizations.organizations import OrganizationChanges, OrganizationDraft
+from store.organizations.organizations import CLEARED, OrganizationChanges, OrganizationDraft
 from store.organizations.projects import ProjectChanges, ProjectDraft, ProjectInOrganization
 from store.organizations.repositories import (
     RepositoryChanges,
@@ -21,6 +23,7 @@ from store.organizations.repositories import (
     RepositoryState,
 )
 from store.organizations.rows import OrganizationRow, ProjectDetails
+from store.quotas.quota import QUOTAS, Quota, Usage
 
 # Named as the fields of `OrganizationDraft` and `OrganizationChanges` are, too.
 ORGANIZATION_CHANGEABLE: Final = (
@@ -35,6 +38,7 @@ ORGANIZATION_CHANGEABLE: Final = (
     "events_member_admin",
     "alerts_member_write",
 )
+QUOTA_PARTS: Final = {"quota": QUOTAS}
 PROJECT_CHANGEABLE: Final = ("slug", "display_name", "platform", "manual_releases")
 REPOSITORY_CHANGEABLE: Final = ("display_name", "url", "provider", "external_id", "state")
 
@@ -63,15 +67,22 @@ _STATE_MESSAGES: Final = {
 
 def organization_draft(request: pb.CreateOrganizationRequest) -> OrganizationDraft:
     """The organization that a request asks for."""
-    return OrganizationDraft(**_said(request.organization, ORGANIZATION_CHANGEABLE))
-
-
-def organization_changes(request: pb.UpdateOrganizationRequest) -> OrganizationChanges:
-    """What an update asks to change."""
     asked = request.organization
-    return OrganizationChanges(
-        **_said(asked, changed_paths(asked, request.update_mask, allowed=ORGANIZATION_CHANGEABLE))
-    )
+    quota = {f"quota_{name}": getattr(asked.quota, name) for name in QUOTAS if asked.quota.HasField(name)}
+    return OrganizationDraft(**_said(asked, ORGANIZATION_CHANGEABLE), **quota)
+
+
+def organization_changes(request: pb.UpdateOrganizationRequest, access: Access) -> OrganizationChanges:
+    """What an update asks to change. `*` of a caller who may set no quota leaves it alone."""
+    asked, mask = request.organization, request.update_mask
+    paths = changed_paths(asked, mask, allowed=ORGANIZATION_CHANGEABLE, parts=QUOTA_PARTS)
+    quota = {name for name in QUOTAS if f"quota.{name}" in paths}
+    if "*" in mask.paths and not access.may(INSTALLATION_ADMIN):
+        quota.clear()
+    said = _said(asked, paths.intersection(ORGANIZATION_CHANGEABLE))
+    for name in quota:
+        said[f"quota_{name}"] = getattr(asked.quota, name) if asked.quota.HasField(name) else CLEARED
+    return OrganizationChanges(**said)
 
 
 def _said(asked: pb.Organization, paths: Iterable[str]) -> dict[str, Any]:
@@ -99,6 +110,24 @@ def organization_message(row: OrganizationDetails) -> pb.Organization:
         early_adopter=row.early_adopter,
         events_member_admin=row.events_member_admin,
         alerts_member_write=row.alerts_member_write,
+        quota=None if row.quota == Quota() else quota_message(row.quota),
+    )
+
+
+def quota_message(quota: Quota) -> pb.OrganizationQuota:
+    """A quota: what nothing is said of is not set."""
+    return pb.OrganizationQuota(
+        stored_bytes=quota.stored_bytes, file_count=quota.file_count, stream_count=quota.stream_count
+    )
+
+
+def usage_message(usage: Usage, *, stream_count: int) -> pb.OrganizationUsage:
+    """How much an organization has; stream_count are its streams on this process."""
+    return pb.OrganizationUsage(
+        stored_bytes=usage.stored_bytes,
+        file_count=usage.file_count,
+        stream_count=stream_count,
+        quota=quota_message(usage.quota),
     )
 
 

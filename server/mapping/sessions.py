@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 
 from releaseregistry.v1 import sessions_pb2 as pb
 
-from server.errors import InvalidName
+from server.edge.errors import InvalidName
+from server.edge.validation import problems_one_by_one
 from server.mapping.projects import named_project
-from server.validation import problems_one_by_one
 from store.access.projects import ProjectSlugText
 from store.errors import FrameOutOfOrder, InvalidField
 from store.health.items import (

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from releaseregistry.v1 import thresholds_pb2 as pb
 
-from server.errors import InvalidFields
+from server.edge.errors import InvalidFields
 from server.mapping.filters import span_of, takes_every_project
 from server.mapping.masks import changed_paths
 from server.mapping.projects import named_projects

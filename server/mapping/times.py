@@ -1,7 +1,8 @@
-"""Between `google.protobuf.Timestamp` and the store's microseconds since 1970-01-01 UTC."""
+"""Between `google.protobuf.Timestamp` and the store's microseconds since 1970-01-01 UTC; durations, too."""
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,6 +16,11 @@ def to_timestamp(micros: int) -> Timestamp:
     """The timestamp of microseconds; times before 1970 are negative."""
     seconds, rest = divmod(micros, 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def duration_micros(duration: Duration) -> int:
+    """Microseconds of a duration, 0 for one that is not set; what is finer is dropped, downwards."""
+    return duration.seconds * 1_000_000 + duration.nanos // 1000
 
 
 def optional_micros(message: Message, field: str) -> int | None:

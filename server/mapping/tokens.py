@@ -6,7 +6,8 @@ from releaseregistry.v1 import tokens_pb2 as pb
 
 from server.mapping.projects import named_projects
 from server.mapping.times import optional_micros, optional_timestamp, to_timestamp
-from server.names import project_name, token_name, uid
+from server.names import organization_name, project_name, token_name, uid
+from store.access import Access
 from store.access.tokens import CreatedToken, TokenDetails, TokenDraft
 
 
@@ -36,6 +37,7 @@ def token_message(token: TokenDetails) -> pb.Token:
         expire_time=optional_timestamp(token.expire_time),
         revoke_time=optional_timestamp(token.revoke_time),
         secret_suffix=token.secret_suffix,
+        old_secret_expire_time=optional_timestamp(token.old_secret_expire_time),
     )
 
 
@@ -54,6 +56,35 @@ def without_secret(response: pb.CreateTokenResponse) -> pb.CreateTokenResponse:
     return pb.CreateTokenResponse(token=response.token)
 
 
+def rotated_token(rotated: CreatedToken) -> pb.RotateTokenResponse:
+    """What RotateToken answers, the first time."""
+    return pb.RotateTokenResponse(token=token_message(rotated.token), secret=rotated.secret)
+
+
+def rehearsed_rotation(rotated: CreatedToken) -> pb.RotateTokenResponse:
+    """What RotateToken answers when it was only to check: the token has the secret that it had."""
+    return without_new_secret(rotated_token(rotated))
+
+
+def without_new_secret(response: pb.RotateTokenResponse) -> pb.RotateTokenResponse:
+    """What RotateToken answers again to a repeated request_id."""
+    return pb.RotateTokenResponse(token=response.token)
+
+
 def revoked_token(token: TokenDetails) -> pb.RevokeTokenResponse:
     """What RevokeToken answers."""
     return pb.RevokeTokenResponse(token=token_message(token))
+
+
+def whoami_message(token: TokenDetails, access: Access) -> pb.WhoAmIResponse:
+    """What WhoAmI answers. A certificate is told like a token, but for what it has not: a name, and a beginning."""
+    told = token_message(token)
+    if access.certificate:
+        told.ClearField("name")
+        told.ClearField("create_time")
+    return pb.WhoAmIResponse(
+        token=told,
+        organization="" if token.organization is None else organization_name(token.organization),
+        caller=access.caller,
+        certificate=access.certificate,
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from releaseregistry.v1 import admin_pb2 as pb
 
-from server.calls import Call
-from server.mapping.admin import adoption_message, checked_message, checked_percent, collected_message
+from server.edge.calls import Call
+from server.mapping.admin import adoption_message, checked_message, checked_percent, collected_message, copy_message
 from store import Store
+from store.backup.sending import copied_database
 from store.blobs.check import check_storage
 from store.blobs.collector import Collector
 from store.health.adoption import run_adoption
@@ -30,6 +31,16 @@ class AdminServicer:
 
     def RunAdoption(self, request: pb.RunAdoptionRequest, call: Call) -> pb.RunAdoptionResponse:  # noqa: ARG002 - it asks nothing
         return adoption_message(run_adoption(self._store.db, stopped=_asking(call)))
+
+    def DownloadDatabase(
+        self,
+        request: pb.DownloadDatabaseRequest,  # noqa: ARG002 - it asks nothing
+        call: Call,
+    ) -> Generator[pb.DownloadDatabaseResponse, None, None]:
+        with copied_database(self._store.db, between=call.check) as copy:
+            yield copy_message(copy)
+            for data in copy.data:
+                yield pb.DownloadDatabaseResponse(data=data)
 
     def CheckStorage(self, request: pb.CheckStorageRequest, call: Call) -> pb.CheckStorageResponse:
         checked = check_storage(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import health_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.adoption import adoptions_message
 from server.mapping.environments import named_environments
 from server.mapping.projects import named_projects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.bulk import bulk_change, bulk_message
 from server.mapping.filters import release_filter
 from server.names import parse_organization

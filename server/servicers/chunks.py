@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from releaseregistry.v1 import uploads_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.chunks import (
     ChunkMessages,
     assembled_message,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from releaseregistry.v1 import commits_pb2, releases_pb2
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.commits import (
     change_filter,
     change_message,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import comparisons_pb2, releases_pb2
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.commits import commit_message
 from server.mapping.comparisons import SECTIONS, difference_message, file_difference_message
 from server.mapping.deploys import running_messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import deploy_service_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.deploys import created_deploys, deploy_draft, deploy_filter, deploy_message
 from server.mapping.projects import named_project
 from server.mapping.releases import release_message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import health_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.health import health_message, health_question
 from server.names import parse_release
 from store import Store

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from releaseregistry.v1 import activities_pb2
 from releaseregistry.v1 import organizations_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.activities import activity_filter, activity_message
 from server.mapping.avatars import avatar_message
 from server.mapping.environments import environment_message
@@ -30,6 +30,7 @@ from server.mapping.organizations import (
     updated_organization,
     updated_project,
     updated_repository,
+    usage_message,
 )
 from server.mapping.projects import named_projects
 from server.names import parse_organization, parse_project, parse_repository
@@ -40,7 +41,7 @@ from store.organizations.avatars import get_avatar, start_avatar
 from store.organizations.delete import delete_organization, delete_project
 from store.organizations.organizations import (
     create_organization,
-    get_organization,
+    get_usage,
     list_organizations,
     update_organization,
 )
@@ -65,8 +66,10 @@ class OrganizationServicer:
 
     def GetOrganization(self, request: pb.GetOrganizationRequest, call: Call) -> pb.GetOrganizationResponse:
         slug = parse_organization(request.name, field="name")
-        row = get_organization(self._store.db, call.access, slug)
-        return pb.GetOrganizationResponse(organization=organization_message(row))
+        row, usage = get_usage(self._store.db, call.access, slug)
+        organization = organization_message(row)
+        organization.usage.CopyFrom(usage_message(usage, stream_count=call.streams_of(row.id)))
+        return pb.GetOrganizationResponse(organization=organization)
 
     def ListOrganizations(self, request: pb.ListOrganizationsRequest, call: Call) -> pb.ListOrganizationsResponse:
         page = list_organizations(self._store.db, call.access, call.page(request))
@@ -79,7 +82,7 @@ class OrganizationServicer:
     def UpdateOrganization(self, request: pb.UpdateOrganizationRequest, call: Call) -> pb.UpdateOrganizationResponse:
         slug = parse_organization(request.organization.name, field="organization.name")
         terms = call.terms(request, updated_organization, pb.UpdateOrganizationResponse)
-        return update_organization(self._store.db, call.access, slug, organization_changes(request), terms)
+        return update_organization(self._store.db, call.access, slug, organization_changes(request, call.access), terms)
 
     def DeleteOrganization(self, request: pb.DeleteOrganizationRequest, call: Call) -> pb.DeleteOrganizationResponse:
         slug = parse_organization(request.name, field="name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.releases import named_releases, release_message
 from server.names import parse_organization
 from store import Store

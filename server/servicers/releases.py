@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.environments import any_environments, optional_environment
 from server.mapping.filters import order_of, release_filter
 from server.mapping.health_options import health_wanted

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from releaseregistry.v1 import sessions_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.sessions import Receipt, Sent, sent_items, session_messages
 from server.names import parse_organization
 from store import Store

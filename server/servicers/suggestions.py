@@ -6,7 +6,7 @@ from typing import Final
 
 from releaseregistry.v1 import releases_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.filters import takes_every_project
 from server.mapping.projects import named_projects
 from server.names import parse_organization

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import thresholds_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.filters import EVERY_PROJECT
 from server.mapping.thresholds import (
     created_threshold,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from releaseregistry.v1 import tokens_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
+from server.mapping.times import duration_micros
 from server.mapping.tokens import (
     created_token,
+    rehearsed_rotation,
     rehearsed_token,
     revoked_token,
+    rotated_token,
     token_draft,
     token_message,
+    whoami_message,
+    without_new_secret,
     without_secret,
 )
-from server.names import organization_name, parse_organization, parse_token
+from server.names import parse_organization, parse_token
 from store import Store
+from store.access.rotation import rotate_token
 from store.access.tokens import create_token, list_tokens, revoke_token, whoami
 
 
@@ -43,13 +49,15 @@ class TokenServicer:
         terms = call.terms(request, revoked_token, pb.RevokeTokenResponse)
         return revoke_token(self._store.db, call.access, name.organization, name.id, terms)
 
+    def RotateToken(self, request: pb.RotateTokenRequest, call: Call) -> pb.RotateTokenResponse:
+        name = parse_token(request.name, field="name")
+        reply = rehearsed_rotation if request.validate_only else rotated_token
+        terms = call.terms(request, reply, pb.RotateTokenResponse, stored=without_new_secret)
+        overlap_us = duration_micros(request.overlap)
+        return rotate_token(self._store.db, call.access, name.organization, name.id, overlap_us, terms)
+
     def WhoAmI(self, request: pb.WhoAmIRequest, call: Call) -> pb.WhoAmIResponse:  # noqa: ARG002 - it asks nothing
-        token = whoami(self._store.db, call.access)
-        return pb.WhoAmIResponse(
-            token=token_message(token),
-            organization="" if token.organization is None else organization_name(token.organization),
-            caller=call.access.caller,
-        )
+        return whoami_message(whoami(self._store.db, call.access), call.access)
 
 
 def _owner(parent: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releaseregistry.v1 import uploads_pb2 as pb
 
-from server.calls import Call
+from server.edge.calls import Call
 from server.mapping.files import upload_draft
 from server.mapping.uploads import limits_message, started_message, upload_row_message
 from server.names import parse_upload

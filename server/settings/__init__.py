@@ -9,7 +9,7 @@ from __future__ import annotations
 from server.settings.files import DEFAULT_MAX_FILE_BYTES
 from server.settings.network import is_loopback
 from server.settings.page import markdown
-from server.settings.reading import TABLE, default_data_folder, read_settings
+from server.settings.reading import TABLE, default_data_folder, own_flags, parse_flags, read_settings, settings_from
 from server.settings.setting import PREFIX, Setting, SettingWrong
 from server.settings.values import Settings
 
@@ -23,5 +23,8 @@ __all__ = [
     "default_data_folder",
     "is_loopback",
     "markdown",
+    "own_flags",
+    "parse_flags",
     "read_settings",
+    "settings_from",
 ]

@@ -9,11 +9,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from server.settings import data, files, network, work
+from server.settings import data, files, limits, network, processes, quotas, tls, watching, work
 from server.settings.setting import PREFIX, SettingWrong
 from server.settings.values import Settings
 
-TABLE: Final = (*network.SETTINGS, *data.SETTINGS, *files.SETTINGS, *work.SETTINGS)
+TABLE: Final = (
+    *network.SETTINGS,
+    *tls.SETTINGS,
+    *data.SETTINGS,
+    *files.SETTINGS,
+    *quotas.SETTINGS,
+    *limits.SETTINGS,
+    *work.SETTINGS,
+    *watching.SETTINGS,
+    *processes.SETTINGS,
+)
 
 _MAY_HOLD_SECRETS: Final = frozenset({"database", "s3_endpoint"})  # as user:password@host
 
@@ -23,16 +33,31 @@ def read_settings(
     environment: Mapping[str, str] | None = None,
     *,
     program: str = "release-server serve",
-    own: Sequence[argparse.ArgumentParser] = (),
 ) -> Settings:
     """The settings of this process: flags before variables before defaults; `environment` is os.environ when None.
 
-    `own` are parsers of flags that the program has besides; they are taken and told first in its help, and ignored.
-    Raises SettingWrong. Flags that do not exist end the process with 78, `--help` with 0, as argparse does.
+    Raises SettingWrong. `--help` ends the process with 0, as argparse does.
     """
+    return settings_from(parse_flags(arguments, program=program), environment)
+
+
+def parse_flags(
+    arguments: Sequence[str], *, program: str, own: argparse.ArgumentParser | None = None
+) -> argparse.Namespace:
+    """The flags of a command, those of settings and its `own`, which its help tells first. Raises SettingWrong."""
+    return _parser(program, own).parse_args(list(arguments))
+
+
+def own_flags() -> argparse.ArgumentParser:
+    """A parser to add a command's own flags to, for `parse_flags`."""
+    return argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+
+
+def settings_from(parsed: argparse.Namespace, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of a command with these flags. Raises SettingWrong."""
     found = os.environ if environment is None else environment
     _refuse_unknown(found)
-    flags = vars(_parser(program, own).parse_args(list(arguments)))
+    flags = vars(parsed)
     values: dict[str, Any] = {}
     said: dict[str, str] = {}
     for setting in TABLE:
@@ -50,10 +75,15 @@ def read_settings(
             raise SettingWrong(f"{where}{shown}: {error}.") from None
     if not values["database"]:
         values["database"] = f"sqlite://{values['data']}/registry.db"
+    if values["workers"] == processes.AUTO:
+        values["workers"] = processes.fitting_number(values["database"])
     settings = Settings(**values)
     files.check_bucket(settings)
+    limits.check_slots(settings)
     work.check_days(settings)
-    network.check_encryption(settings, said)
+    watching.check_tracing(settings)
+    processes.check_workers(settings, said)
+    tls.check_encryption(settings, said)
     return settings
 
 
@@ -69,11 +99,11 @@ class _Parser(argparse.ArgumentParser):
         raise SettingWrong(f"{message}. `{self.prog} --help` tells the flags.")
 
 
-def _parser(program: str, own: Sequence[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+def _parser(program: str, own: argparse.ArgumentParser | None) -> argparse.ArgumentParser:
     secrets = ", ".join(setting.variable for setting in TABLE if setting.is_secret)
     parser = _Parser(
         prog=program,
-        parents=list(own),
+        parents=[] if own is None else [own],
         description="Every flag can be set as a variable, too: --tls-key as RELEASES_TLS_KEY.",
         epilog=f"Set only as a variable: {secrets}. docs/settings.md tells them all.",
         allow_abbrev=False,

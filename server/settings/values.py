@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from store.health.items import SessionLimits
+from store.quotas.quota import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,20 @@ class Settings:
     bootstrap_token: str | None
     tls_certificate: Path | None
     tls_key: Path | None
+    tls_client_ca: Path | None
+    tls_clients: Path | None
     allow_plain_text: bool
     reflection: bool
     max_file_bytes: int
     grace_seconds: int
+    quota_stored_bytes: int | None
+    quota_file_count: int | None
+    quota_stream_count: int | None
     call_slots: int
     stream_slots: int
+    organization_percent: int
+    connections: int
+    connection_age_seconds: int
     call_seconds: int
     silence_seconds: int
     drain_seconds: int
@@ -40,6 +49,11 @@ class Settings:
     health_hour_days: int
     health_days: int
     log_level: str
+    metrics_listen: str
+    audit: Path | None
+    slow_seconds: int
+    otlp_endpoint: str
+    workers: int
 
     @property
     def operator_token_file(self) -> Path:
@@ -53,6 +67,11 @@ class Settings:
             return None
         bucket, _, prefix = self.blobs.removeprefix("s3://").partition("/")
         return bucket, prefix.strip("/")
+
+    @property
+    def default_quota(self) -> Quota:
+        """How much an organization may have of which nothing else is said."""
+        return Quota(self.quota_stored_bytes, self.quota_file_count, self.quota_stream_count)
 
     @property
     def session_limits(self) -> SessionLimits:

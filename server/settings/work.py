@@ -33,9 +33,11 @@ SETTINGS: Final = (
     ),
     Setting(
         "silence_seconds",
-        "300",
+        "60",
         "seconds, 5 to 86400",
-        "How long a stream may neither send what it is waited for nor take what it is sent, before it is cancelled.",
+        "How long a stream may keep the server waiting, for what it sends or until it takes what it is sent, before it "
+        "is ended; and a unary call, until it takes an answer of more than 64 KiB. Each 16 KiB of files that come "
+        "through give back a second of it.",
         number(5, 86400),
     ),
     Setting(

@@ -15,7 +15,8 @@ class Access:
     organization_id is None for a token of the installation, which reaches every organization and is a member of every
     project. scopes hold the included ones too (`org:admin` brings `org:write` and `org:read`). project_ids are the
     projects the token is a member of, empty when all_projects. caller is the `x-caller` metadata, at most 200
-    characters, or "".
+    characters, or "". certificate is the name in the client's certificate that calls without a token, such as
+    `URI:spiffe://ci`, of which token_id is made then; "" when a token calls.
     """
 
     token_id: bytes
@@ -24,6 +25,7 @@ class Access:
     all_projects: bool
     project_ids: frozenset[bytes]
     caller: str = ""
+    certificate: str = ""
 
     @property
     def is_operator(self) -> bool:

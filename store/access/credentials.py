@@ -27,18 +27,20 @@ class _Credentials:
     all_projects: bool
     expire_time: int | None
     revoke_time: int | None
+    secret_expire_time: int | None = None
 
 
+_OF_TOKEN = (Token.scopes, Token.all_projects, Token.expire_time, Token.revoke_time)
 _BY_SECRET = Query(
+    Token.select(Token.id, Token.organization_id, Token.secret_sha256, *_OF_TOKEN).where(
+        Token.secret_sha256 == hole(Token.secret_sha256)
+    ),
+    row=_Credentials,
+)
+_BY_OLD_SECRET = Query(
     Token.select(
-        Token.id,
-        Token.organization_id,
-        Token.secret_sha256,
-        Token.scopes,
-        Token.all_projects,
-        Token.expire_time,
-        Token.revoke_time,
-    ).where(Token.secret_sha256 == hole(Token.secret_sha256)),
+        Token.id, Token.organization_id, Token.old_secret_sha256, *_OF_TOKEN, Token.old_secret_expire_time
+    ).where(Token.old_secret_sha256 == hole(Token.old_secret_sha256)),
     row=_Credentials,
 )
 _PROJECTS = Query(
@@ -75,7 +77,7 @@ class Authenticator:
         known = self._known.get(digest)
         if known is None or known.stamp != stamp:
             found = _found(db, digest, now)
-            known = _Known(stamp, found.expire_time, _access(db, found))
+            known = _Known(stamp, _end_of(found), _access(db, found))
             if stamp is not None:
                 self._keep(digest, known)
         elif known.expire_time is not None and known.expire_time <= now:
@@ -92,7 +94,7 @@ def authenticate(reader: Reader, secret: str, now: int, *, caller: str = "") -> 
     """What the bearer of this secret may do at `now` (microseconds UTC).
 
     Raises `CredentialsInvalid` when the secret is malformed or unknown, or its token expired or revoked: all alike. A
-    token ends at the very microsecond of its expire_time.
+    token ends at the very microsecond of its expire_time, and the secret it had before a rotation at that of its own.
     """
     if not is_well_formed(secret):
         raise CredentialsInvalid
@@ -100,14 +102,22 @@ def authenticate(reader: Reader, secret: str, now: int, *, caller: str = "") -> 
 
 
 def _found(reader: Reader | Database, digest: bytes, now: int) -> _Credentials:
-    found = reader.row(_BY_SECRET, secret_sha256=digest)
+    # Not one query with OR: nearly all secrets are present ones, and are found by the first.
+    found = reader.row(_BY_SECRET, secret_sha256=digest) or reader.row(_BY_OLD_SECRET, old_secret_sha256=digest)
     # The index compares digests, not secrets, and how far a guess agrees with a digest tells nothing of the secret;
     # compared once more without shortcuts, because that is cheaper than an argument about it.
     if found is None or not hmac.compare_digest(found.secret_sha256, digest):
         raise CredentialsInvalid
-    if found.revoke_time is not None or (found.expire_time is not None and found.expire_time <= now):
+    end = _end_of(found)
+    if found.revoke_time is not None or (end is not None and end <= now):
         raise CredentialsInvalid
     return found
+
+
+def _end_of(found: _Credentials) -> int | None:
+    """When the secret ends by itself: with its token, or before it, when the token has got another one."""
+    ends = [end for end in (found.expire_time, found.secret_expire_time) if end is not None]
+    return min(ends, default=None)
 
 
 def _access(reader: Reader | Database, found: _Credentials, *, caller: str = "") -> Access:

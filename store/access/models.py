@@ -6,13 +6,18 @@ from store.database.fields import BytesField, FlagField, IdField, TextField, Tim
 
 
 class Token(Model):
-    """secret_sha256 is all that is kept of the secret; scopes are words joined by a space, sorted."""
+    """secret_sha256 is all that is kept of the secret; scopes are words joined by a space, sorted.
+
+    old_secret_sha256 is that of the secret before the last rotation, which goes on until old_secret_expire_time.
+    """
 
     id = IdField(primary_key=True)
     organization_id = IdField(null=True)
     display_name = TextField()
     secret_sha256 = BytesField(unique=True)
     secret_suffix = TextField()
+    old_secret_sha256 = BytesField(null=True, unique=True)
+    old_secret_expire_time = TimeField(null=True)
     scopes = TextField()
     all_projects = FlagField()
     create_time = TimeField()

@@ -14,7 +14,7 @@ import zlib
 from typing import Final
 
 from store.access.models import InstallationSecret
-from store.database import Database, Query, Statement, Transaction, hole, holes_for
+from store.database import Database, Query, Reader, Statement, Transaction, hole, holes_for
 
 PREFIX: Final = "rr_"
 SECRET_BITS: Final = 256
@@ -74,6 +74,12 @@ def installation_secret(database: Database, purpose: str) -> bytes:
         found = database.write(lambda tx: _kept(tx, purpose))
     value: bytes = found[0]
     return value
+
+
+def known_secret(reader: Reader, purpose: str) -> bytes | None:
+    """The installation's key for a purpose, where one was made."""
+    found = reader.row(_FIND, purpose=purpose)
+    return None if found is None else found[0]
 
 
 def claim(tx: Transaction, purpose: str, value: bytes) -> bool:

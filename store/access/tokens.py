@@ -11,8 +11,8 @@ import peewee
 
 from store.access.access import Access
 from store.access.models import Token, TokenProject
-from store.access.projects import ProjectRow, ProjectSlugText, member_projects, projects_to_create_in
-from store.access.scopes import INSTALLATION_ADMIN, SCOPES
+from store.access.projects import ProjectRow, ProjectSlugText, member_projects, project_slugs, projects_to_create_in
+from store.access.scopes import INSTALLATION_ADMIN, SCOPES, widest
 from store.access.secrets import digest_of, new_secret, suffix_of
 from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for, new_id
 from store.errors import (
@@ -63,6 +63,7 @@ class TokenDetails:
     expire_time: int | None
     revoke_time: int | None
     secret_suffix: str
+    old_secret_expire_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class CreatedToken:
 
 
 @dataclass(frozen=True, slots=True)
-class _TokenRow:
+class TokenRow:
+    """A token's row, without what is kept of its secrets."""
+
     id: bytes
     organization_id: bytes | None
     display_name: str
@@ -84,6 +87,7 @@ class _TokenRow:
     expire_time: int | None
     revoke_time: int | None
     secret_suffix: str
+    old_secret_expire_time: int | None
 
 
 _COLUMNS = (
@@ -96,8 +100,9 @@ _COLUMNS = (
     Token.expire_time,
     Token.revoke_time,
     Token.secret_suffix,
+    Token.old_secret_expire_time,
 )
-_BY_ID = Query(Token.select(*_COLUMNS).where(Token.id == hole(Token.id)), row=_TokenRow)
+TOKEN_BY_ID = Query(Token.select(*_COLUMNS).where(Token.id == hole(Token.id)), row=TokenRow)
 _INSERT = Statement(
     Token.insert(
         holes_for(
@@ -148,14 +153,14 @@ def list_tokens(db: Database, access: Access, organization: str | None, request:
     """
 
     def read(reader: Reader) -> Page[TokenDetails]:
-        owner = _owner(reader, access, organization)
+        owner = owner_of_tokens(reader, access, organization)
         query = Token.select(*_COLUMNS).where(
             Token.organization_id.is_null() if owner is None else Token.organization_id == owner.id
         )
-        rows = [_TokenRow(*row) for row in reader.fetch(paged(query, request, [Token.id], descending=True).tuples())]
+        rows = [TokenRow(*row) for row in reader.fetch(paged(query, request, [Token.id], descending=True).tuples())]
         request_that_fits = fitting(request, _project_counts(reader, rows), most=_PROJECTS_A_PAGE)
         page = page_of(rows[: request_that_fits.limit], request_that_fits, lambda row: (row.id,), descending=True)
-        items = _details(reader, page.items, None if owner is None else owner.slug)
+        items = token_details(reader, page.items, None if owner is None else owner.slug, now=db.clock.now_us())
         return Page(tuple(items), page.next, page.previous)
 
     return db.read(read)
@@ -177,20 +182,35 @@ def revoke_token(
 
 
 def whoami(db: Database, access: Access) -> TokenDetails:
-    """The calling token."""
+    """The calling token; of a certificate that calls, what it may do, as if it were a token (create_time 0)."""
+
+    def read_certificate(reader: Reader) -> TokenDetails:
+        owner = None if access.organization_id is None else organization_of(reader, access.organization_id)
+        return TokenDetails(
+            id=access.token_id,
+            organization=None if owner is None else owner.slug,
+            display_name="",
+            scopes=widest(access.scopes),
+            all_projects=owner is not None and access.all_projects,
+            projects=tuple(sorted(project_slugs(reader, access.project_ids).values())),
+            create_time=0,
+            expire_time=None,
+            revoke_time=None,
+            secret_suffix="",
+        )
 
     def read(reader: Reader) -> TokenDetails:
-        row = reader.row(_BY_ID, id=access.token_id)
+        row = reader.row(TOKEN_BY_ID, id=access.token_id)
         if row is None:
             raise CredentialsInvalid
         owner = None if row.organization_id is None else organization_of(reader, row.organization_id)
-        return _details(reader, [row], None if owner is None else owner.slug)[0]
+        return token_details(reader, [row], None if owner is None else owner.slug, now=db.clock.now_us())[0]
 
-    return db.read(read)
+    return db.read(read_certificate if access.certificate else read)
 
 
 def _create(tx: Transaction, access: Access, organization: str | None, draft: TokenDraft) -> CreatedToken:
-    owner = _owner(tx, access, organization)
+    owner = owner_of_tokens(tx, access, organization)
     scopes = _granted_scopes(access, draft.scopes, to_installation=owner is None)
     projects = _granted_projects(tx, access, owner, draft)
     if draft.expire_time is not None and draft.expire_time <= tx.now:
@@ -230,17 +250,26 @@ def insert_token(tx: Transaction, token: TokenDetails, organization_id: bytes | 
 
 
 def _revoke(tx: Transaction, access: Access, organization: str | None, token_id: bytes) -> TokenDetails:
-    owner = _owner(tx, access, organization)
-    row = tx.lock(_BY_ID, id=token_id)
-    if row is None or row.organization_id != (None if owner is None else owner.id):
-        raise TokenNotFound(None if owner is None else owner.slug, str(UUID(bytes=token_id)))
+    owner = owner_of_tokens(tx, access, organization)
+    row = locked_token(tx, owner, token_id)
     if row.revoke_time is None:
         tx.run(_REVOKE, id=token_id, revoke_time=tx.now)
         row = replace(row, revoke_time=tx.now)
-    return _details(tx, [row], None if owner is None else owner.slug)[0]
+    return token_details(tx, [row], None if owner is None else owner.slug, now=tx.now)[0]
 
 
-def _owner(reader: Reader, access: Access, organization: str | None) -> OrganizationRow | None:
+def locked_token(tx: Transaction, owner: OrganizationRow | None, token_id: bytes) -> TokenRow:
+    """The token of the organization, or of the installation (None), held until the transaction ends.
+
+    Raises `TokenNotFound`, also for one of another owner.
+    """
+    row = tx.lock(TOKEN_BY_ID, id=token_id)
+    if row is None or row.organization_id != (None if owner is None else owner.id):
+        raise TokenNotFound(None if owner is None else owner.slug, str(UUID(bytes=token_id)))
+    return row
+
+
+def owner_of_tokens(reader: Reader, access: Access, organization: str | None) -> OrganizationRow | None:
     """Whose tokens are meant; None for the installation's, with which only its administrators have to do."""
     if organization is not None:
         return find_organization(reader, access, organization)
@@ -281,7 +310,10 @@ def _granted_projects(
     return projects_to_create_in(tx, access, owner, draft.projects)
 
 
-def _details(reader: Reader, rows: Sequence[_TokenRow], organization: str | None) -> list[TokenDetails]:
+def token_details(
+    reader: Reader, rows: Sequence[TokenRow], organization: str | None, *, now: int
+) -> list[TokenDetails]:
+    """The tokens of one owner as they are told at `now`, with their projects."""
     slugs: dict[bytes, list[str]] = {row.id: [] for row in rows}
     if organization is not None and rows:
         query = (
@@ -304,12 +336,17 @@ def _details(reader: Reader, rows: Sequence[_TokenRow], organization: str | None
             expire_time=row.expire_time,
             revoke_time=row.revoke_time,
             secret_suffix=row.secret_suffix,
+            old_secret_expire_time=_if_coming(row.old_secret_expire_time, now),
         )
         for row in rows
     ]
 
 
-def _project_counts(reader: Reader, rows: Sequence[_TokenRow]) -> list[int]:
+def _if_coming(time: int | None, now: int) -> int | None:
+    return None if time is None or time <= now else time
+
+
+def _project_counts(reader: Reader, rows: Sequence[TokenRow]) -> list[int]:
     """How many projects each of the tokens names."""
     query = (
         TokenProject.select(TokenProject.token_id, peewee.fn.COUNT(TokenProject.project_id))

@@ -47,6 +47,7 @@ class ActivityRow:
     subject: str
     data: dict[str, Any]
     token_id: bytes
+    certificate: str
     caller: str
     happen_time: int
 
@@ -198,6 +199,7 @@ def _along(by: str, *, backward: bool) -> Query[ActivityRow]:
             Activity.subject,
             Activity.data,
             Activity.token_id,
+            Activity.certificate,
             Activity.caller,
             Activity.happen_time,
         )
@@ -215,4 +217,4 @@ def _along(by: str, *, backward: bool) -> Query[ActivityRow]:
 
 
 def _bytes_of(row: ActivityRow) -> int:
-    return _ACTIVITY_BYTES + wire_bytes(row.subject, row.caller, str(row.data))
+    return _ACTIVITY_BYTES + wire_bytes(row.subject, row.certificate, row.caller, str(row.data))

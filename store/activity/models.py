@@ -7,7 +7,7 @@ from store.database.fields import IdField, JsonField, TextField, TimeField
 
 class Activity(Model):
     """kind is a word such as `release_created`; subject is what it happened to (of a version the first 64 characters);
-    token_id and caller say who."""
+    token_id and caller say who; certificate does where no token but a client's certificate called, else it is empty."""
 
     id = IdField(primary_key=True)
     organization_id = IdField()
@@ -16,6 +16,7 @@ class Activity(Model):
     subject = TextField()
     data = JsonField()
     token_id = IdField()
+    certificate = TextField()
     caller = TextField()
     happen_time = TimeField()
 

@@ -23,6 +23,7 @@ _INSERT = Statement(
             Activity.subject,
             Activity.data,
             Activity.token_id,
+            Activity.certificate,
             Activity.caller,
             Activity.happen_time,
         )
@@ -57,7 +58,8 @@ def record_activity(
     """Record one activity of a project, or of the organization where project_id is None.
 
     `kind` is a word such as `release_created`; of `subject` the first 64 characters are kept; `data` is a JSON object;
-    `happen_time` is in microseconds. Who did it is the token of `access` and the caller that it named.
+    `happen_time` is in microseconds. Who did it is the token, or the certificate, of `access`, and the caller that it
+    named.
     """
     record_activities(
         tx,
@@ -103,6 +105,7 @@ def record_happenings(tx: Transaction, access: Access, happenings: Iterable[Happ
                 "subject": happening.subject[:SUBJECT_CHARACTERS],
                 "data": happening.data,
                 "token_id": access.token_id,
+                "certificate": access.certificate,
                 "caller": access.caller,
                 "happen_time": happening.happen_time,
             }

@@ -42,6 +42,9 @@ its rows would name must stay."""
 READ_THREADS: Final = 16
 """So many runs of contents are read ahead at once, by all streams together."""
 
+REGISTRY_PURPOSE: Final = "blob-folder"
+"""The purpose of the secret that says whose a place of packs is."""
+
 _ANY_PACK = Query(Pack.select(Pack.id).limit(1))
 
 
@@ -143,14 +146,23 @@ def open_blobs(
     operator.
     """
     check_cutting()
-    secret = installation_secret(database, "blob-folder")
-    registry_id = hashlib.sha256(secret).digest()[:PACK_ID_BYTES]  # lies open in the place: not the secret itself
+    registry_id = registry_id_of(installation_secret(database, REGISTRY_PURPOSE))
     expected = database.row(_ANY_PACK) is not None
-    packs: PackStore
-    if isinstance(place, Bucket):
-        packs = S3Packs(place, registry_id=registry_id, expected=expected, streams=max_streams)
-    else:
-        packs = LocalPacks(place, registry_id=registry_id, expected=expected)
+    packs = open_packs(place, registry_id=registry_id, expected=expected, max_streams=max_streams)
     return Blobs(
         database, packs, max_content_bytes=max_content_bytes, max_streams=max_streams, grace_seconds=grace_seconds
     )
+
+
+def registry_id_of(secret: bytes) -> bytes:
+    """What a place of packs says of whose it is. It lies open there, so it is not the secret itself."""
+    return hashlib.sha256(secret).digest()[:PACK_ID_BYTES]
+
+
+def open_packs(
+    place: Path | Bucket, *, registry_id: bytes, expected: bool, max_streams: int = DEFAULT_MAX_STREAMS
+) -> LocalPacks | S3Packs:
+    """The packs of the installation `registry_id`; `expected` says that there are some. Raises CannotOpen."""
+    if isinstance(place, Bucket):
+        return S3Packs(place, registry_id=registry_id, expected=expected, streams=max_streams)
+    return LocalPacks(place, registry_id=registry_id, expected=expected)

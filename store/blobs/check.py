@@ -14,7 +14,7 @@ from typing import Any, Final
 import peewee
 
 from store.blobs.check_rows import bad_rows, inline_contents
-from store.blobs.check_words import chunk_words, files_words
+from store.blobs.check_words import chunk_words, files_words, organization_words
 from store.blobs.models import DAMAGED, DELETING, LIVE, Chunk
 from store.blobs.packs import IndexDamaged, PackMissing, PackReader, PackStore
 from store.blobs.unknown import remove_unknown, unknown_packs
@@ -23,6 +23,8 @@ from store.blobs.verifying import LIVE_CHUNKS, UNSTABLE, PackedChunk, mark_damag
 from store.database import Database, Query, hole
 from store.errors import CollectorBusy
 from store.leases import Job, Lease, holding_lease
+from store.metrics import CHUNK_DAMAGE
+from store.quotas.counting import counted_organizations, recount
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class Checked:
     finding_count: int = 0
     repaired: int = 0
     findings: list[str] = field(default_factory=list)
+    where: str = "check"
+    """Who looks, for the metrics."""
     _told_bytes: int = field(default=0, repr=False, compare=False)
 
     def found(self, text: str) -> None:
@@ -93,9 +97,10 @@ def check_storage(
 ) -> Checked:
     """Checks all rows, and reads and verifies so many percent of the chunks, others each time.
 
-    With `repair` damaged and lost chunks are marked, so that the next upload of their content stores them anew, and
-    packs that no row knows are removed when they were last written at `cutoff` or before, unless a collector is at
-    work. Chunks that move or go meanwhile are no findings. Raises BlobsDown, DatabaseBusy, DatabaseDown.
+    With `repair` damaged and lost chunks are marked, so that the next upload of their content stores them anew, usage
+    that is wrong is counted anew, and packs that no row knows are removed when they were last written at `cutoff` or
+    before, unless a collector is at work. Chunks that move or go meanwhile are no findings. Raises BlobsDown,
+    DatabaseBusy, DatabaseDown.
     """
     checked = Checked()
     for problem in chain(bad_rows(database), inline_contents(database)):
@@ -103,6 +108,7 @@ def check_storage(
             return checked
         if problem is not None:
             checked.found(problem)
+    _check_usage(database, checked, repair=repair, stopped=stopped)
     _check_marked(database, packs, checked, repair=repair)
     sample = _sample(percent)
     for pack in packs_in_use(database):
@@ -140,6 +146,23 @@ def _check_unknown(
                 follows = "; a collector is at work, so it was left for another check with repair"
             checked.unknown_packs += 1
             checked.found(f"pack {stored.id.hex()} of {stored.size_bytes:,} bytes is known to no row{follows}")
+
+
+def _check_usage(database: Database, checked: Checked, *, repair: bool, stopped: Callable[[], bool]) -> None:
+    """What organizations are charged for, against what they have."""
+    for found in counted_organizations(database):
+        if stopped():
+            return
+        if found.is_right:
+            continue
+        told = (
+            f"{organization_words(database, found.organization_id)} is charged for {found.stored_bytes:,} bytes and "
+            f"{found.file_count:,} files, and has {found.real_stored_bytes:,} and {found.real_file_count:,}"
+        )
+        if repair:
+            database.write(partial(recount, organization_id=found.organization_id), long=True)
+            checked.repaired += 1
+        checked.found(f"{told}{', and was counted anew' if repair else '; a check with repair counts anew'}")
 
 
 def _check_marked(database: Database, packs: PackStore, checked: Checked, *, repair: bool) -> None:
@@ -205,6 +228,7 @@ def check_pack(
     except PackMissing:
         repair = repair and missing_too
         damaged = [chunk for chunk in chunks if _lies_there(database, pack, chunk)]
+        CHUNK_DAMAGE.labels(checked.where, "lost").inc(len(damaged))
         for chunk in damaged:
             _tell(database, checked, chunk, f"is lost: pack {pack.id.hex()} is gone{done if repair else ''}")
     checked.damaged += len(damaged)
@@ -244,6 +268,7 @@ def _is_sound(
     if problem is None or not _lies_there(database, pack, chunk):
         return True
     is_unstable = problem is UNSTABLE
+    CHUNK_DAMAGE.labels(checked.where, "unstable" if is_unstable else "damaged").inc()
     _tell(database, checked, chunk, f"{problem} (pack {pack.id.hex()}){'' if is_unstable else done}")
     return is_unstable
 

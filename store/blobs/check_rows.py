@@ -133,4 +133,4 @@ def _bad_lists(database: Database) -> Iterator[str]:
             elif (first, end, total) != (0, size_bytes, size_bytes):
                 yield f"content {content_id.hex()}: its list of chunks does not make up its {size_bytes} bytes"
             elif lost:
-                yield f"content {content_id.hex()}: {lost} of its {count} chunks are missing"
+                yield f"content {content_id.hex()}: of its chunks, {count} in all, {lost} missing"

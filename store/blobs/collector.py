@@ -36,8 +36,16 @@ from store.blobs.unused import (
 )
 from store.crashpoints import crashpoint
 from store.database import Database, Query, Statement, Transaction, hole
-from store.errors import BlobsDown, ReadOnly, StorageFull, Unavailable
+from store.errors import BlobsDown, CollectorBusy, ReadOnly, StorageFull, Unavailable
 from store.leases import Job, Lease, holding_lease
+from store.metrics import (
+    COLLECTOR_FREED_BYTES,
+    COLLECTOR_OLDEST_SECONDS,
+    COLLECTOR_PASSES,
+    COLLECTOR_REMOVED,
+    COLLECTOR_UNKNOWN_PACKS,
+)
+from store.quotas.counting import forget_counters, gone_organizations
 
 log = logging.getLogger(__name__)
 
@@ -112,12 +120,25 @@ class Collector:
 
         Raises CollectorBusy, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown.
         """
+        result = "failed"
+        found = Collected()
+        try:
+            self._pass(found, confirmed=confirmed, stopped=stopped)
+            result = "braked" if found.braked else "cut" if stopped() else "done"
+        except CollectorBusy:
+            result = "busy"
+            raise
+        finally:
+            COLLECTOR_PASSES.labels(result).inc()
+            _count(found)
+        return found
+
+    def _pass(self, found: Collected, *, confirmed: bool, stopped: Callable[[], bool]) -> None:
         if not self.packs.writable or self.database.pending_migrations():
             raise ReadOnly
         cutoff = self.cutoff()
         with holding_lease(self.database, Job.COLLECTION) as lease:
             crashpoint("collect.lease_taken")
-            found = Collected()
 
             def ended() -> bool:
                 lease.keep()
@@ -125,11 +146,12 @@ class Collector:
 
             if not confirmed and self._brake(cutoff, ended):
                 found.braked = True
-                return found
+                return
             self._collect_contents(lease, cutoff, found, ended)
             self._collect_chunks(lease, cutoff, found, ended)
             self._collect_packs(lease, cutoff, found, ended)
             self._collect_unknown(lease, cutoff, found, ended, remove=confirmed)
+            self._forget_counters(lease, ended)
         if found.removed:
             fields = {
                 "contents": found.contents,
@@ -140,7 +162,6 @@ class Collector:
                 "unknown_packs": found.unknown_packs,
             }
             log.info("collected", extra={"fields": fields})
-        return found
 
     def preview(self, *, stopped: Callable[[], bool] = lambda: False) -> Collected:
         """What a confirmed pass would remove now; nothing is changed. Raises BlobsDown, DatabaseBusy, DatabaseDown."""
@@ -191,6 +212,8 @@ class Collector:
 
     def _brake(self, cutoff: int, stopped: Callable[[], bool]) -> bool:
         plan = self._plan(cutoff, stopped)
+        unused = plan.contents or plan.chunks
+        COLLECTOR_OLDEST_SECONDS.set((cutoff + self._grace.us - plan.oldest) / 1_000_000 if unused else 0)
         if plan.oldest < cutoff - self._grace.us:
             waited = (cutoff + self._grace.us - plan.oldest) // 1_000_000
             log.warning("something unused was left for long", extra={"fields": {"oldest_orphan_seconds": waited}})
@@ -299,11 +322,20 @@ class Collector:
                 crashpoint("collect.unknown_pack_removed")
                 found.packs += 1
                 found.freed_bytes += stored.size_bytes
+        COLLECTOR_UNKNOWN_PACKS.set(0 if remove else found.unknown_packs)
         if found.unknown_packs and not remove:
             log.warning(
                 "packs lie in the blob store that no row knows; CollectGarbage removes them",
                 extra={"fields": {"count": found.unknown_packs}},
             )
+
+    def _forget_counters(self, lease: Lease, stopped: Callable[[], bool]) -> None:
+        """What counted for organizations that are gone, and have nothing left."""
+        for organization_id in gone_organizations(self.database):
+            if stopped():
+                return
+            work = partial(forget_counters, organization_id=organization_id)
+            self.database.write(partial(_guarded, lease=lease, work=work))
 
 
 _LOCK_PACK: Final = Query(Pack.select(Pack.id).where(Pack.id == hole(Pack.id)))
@@ -316,6 +348,18 @@ _MARK_PACK: Final = Statement(
     )
 )
 _FORGET_PACK: Final = Statement(Pack.delete().where(Pack.id == hole(Pack.id), Pack.state == DELETING))
+
+
+def _count(found: Collected) -> None:
+    """What a pass did, for the metrics; also of one that was cut."""
+    for what, count in (
+        ("contents", found.contents),
+        ("chunks", found.chunks),
+        ("packs", found.packs),
+        ("rewritten_packs", found.rewritten_packs),
+    ):
+        COLLECTOR_REMOVED.labels(what).inc(count)
+    COLLECTOR_FREED_BYTES.inc(found.freed_bytes)
 
 
 def _guarded(tx: Transaction, *, lease: Lease, work: Callable[[Transaction], T]) -> T:

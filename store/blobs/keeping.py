@@ -8,7 +8,7 @@ reference is not made.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from store.blobs.packs import GrownPack, Place
 from store.database import Database, Query, Statement, Transaction, hole, holes_for, new_id, query_shape
 from store.database.batches import batches, filled, holes
 from store.errors import BlobsDown
+from store.quotas.charges import charge
 
 MANY_ROWS: Final = 2000
 """More rows than this take the database longer than an ordinary write may."""
@@ -44,7 +45,8 @@ class StoredChunk(NamedTuple):
     """A chunk that came in. Its content has it at start_offset.
 
     place is where its bytes were written, and None when the organization had them already, or they came earlier in the
-    same group. replaces is the place that the chunk's row names, where its bytes were found damaged.
+    same group. replaces is the place that the chunk's row names, where its bytes were found damaged, and replaced_bytes
+    how many were stored there.
     """
 
     start_offset: int
@@ -55,6 +57,7 @@ class StoredChunk(NamedTuple):
     stored_bytes: int = 0
     encoding: int = AS_IT_IS
     replaces: Place | None = None
+    replaced_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -229,7 +232,7 @@ def touch_chunks(tx: Transaction, organization_id: bytes, digests: Sequence[byte
 
 def keep_chunks(tx: Transaction, organization_id: bytes, group: Group) -> None:
     """Makes rows of the group's new chunks and packs, and marks its other chunks as used: all are live from here to
-    the transaction's end, and the caller refers to them.
+    the transaction's end, and the caller refers to them. The organization is charged for the new ones.
 
     Raises BlobsDown when a chunk that was counted on, or a pack that grew, is the collector's by now.
     """
@@ -239,6 +242,7 @@ def keep_chunks(tx: Transaction, organization_id: bytes, group: Group) -> None:
         ):
             raise BlobsDown
     new: dict[bytes, dict[str, Any]] = {}
+    stored_bytes = 0
     others: set[bytes] = set()
     for chunk in sorted(group.chunks, key=_sha256):
         if chunk.place is None:
@@ -258,14 +262,29 @@ def keep_chunks(tx: Transaction, organization_id: bytes, group: Group) -> None:
             damaged_id, damaged_offset = chunk.replaces
             if tx.run(_MEND_CHUNK, damaged_pack_id=damaged_id, damaged_pack_offset=damaged_offset, **columns):
                 others.add(chunk.sha256)
+                stored_bytes += chunk.stored_bytes - chunk.replaced_bytes
                 continue
         new[chunk.sha256] = {**columns, "size_bytes": chunk.size_bytes}
     items = [new[sha256] for sha256 in sorted(new)]
     for start in range(0, len(items), _ROWS_AT_ONCE):
-        tx.run_many(_PUT_CHUNK, items[start : start + _ROWS_AT_ONCE])
+        stored_bytes += _put_chunks(tx, organization_id, items[start : start + _ROWS_AT_ONCE])
+    charge(tx, organization_id, stored_bytes=stored_bytes)
     others -= new.keys()
     if touch_chunks(tx, organization_id, list(others)) != len(others):
         raise BlobsDown
+
+
+def _put_chunks(tx: Transaction, organization_id: bytes, items: Sequence[Mapping[str, Any]]) -> int:
+    """Puts the rows, whose digests are distinct, where no live ones are; how many stored bytes are live by that."""
+    if tx.run_many(_PUT_CHUNK, items) == len(items):
+        return sum(item["stored_bytes"] for item in items)
+    # Others were faster. A place is nobody else's: the rows that name ours are those that this transaction put.
+    ours = {(item["pack_id"], item["pack_offset"]) for item in items}
+    found: dict[bytes, ChunkPlace] = {}
+    for batch in batches([item["sha256"] for item in items]):
+        rows = tx.rows(_live_chunks(len(batch)), organization_id=organization_id, **filled(batch))
+        found.update({row.sha256: row for row in rows})
+    return sum(row.stored_bytes for row in found.values() if (row.pack_id, row.pack_offset) in ours)
 
 
 def _sha256(chunk: StoredChunk) -> bytes:
@@ -338,6 +357,7 @@ def keep_content(
         checksum=checksum,
         create_time=tx.now,
     ):
+        charge(tx, organization_id, stored_bytes=len(inline_data or b""))
         if manifest is not None:
             manifest.give_to(tx, content)
         return content
@@ -347,6 +367,9 @@ def keep_content(
         raise BlobsDown
     content = ContentRow(*found[:4])
     if (found[4], found[5]) != (inline_data, checksum) or not (manifest is None or manifest.is_that_of(tx, content.id)):
+        # Read again, now that the row is locked: another upload of it may have mended it in between.
+        held = tx.row(_FIND, organization_id=organization_id, sha256=sha256) or found
+        charge(tx, organization_id, stored_bytes=len(inline_data or b"") - len(held[4] or b""))
         tx.run(_MEND_CONTENT, id=content.id, inline_data=inline_data, checksum=checksum)
         tx.run(_DROP_MANIFEST, content_id=content.id)
         if manifest is not None:

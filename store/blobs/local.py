@@ -28,12 +28,15 @@ from store.blobs.packs import PACK_BYTES, PACK_ID_BYTES, PackMissing, PackReader
 from store.database.failures import CannotOpen
 from store.database.ids import new_id
 from store.errors import BlobsDown, ReadOnly, StorageFull
+from store.last_writes import LastWrites
+from store.metrics import BLOB_LIST, BLOB_OPEN, BLOB_REMOVE
 
 log = logging.getLogger(__name__)
 
 MARKER = "registry"
 
 _LATELY = 4096
+_PIECE = 2**20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
@@ -55,6 +58,7 @@ class LocalPacks(PackStore):
         self._tmp = folder / "tmp"
         self._packs = folder / "packs"
         self._failed = False
+        self._last_writes = LastWrites()
         self._opened = _Lately()
         try:
             self._claim(registry_id, expected)
@@ -70,10 +74,16 @@ class LocalPacks(PackStore):
         """False once a sync or write failed: what the disk kept of it is unknown, so nothing more is promised."""
         return not self._failed
 
+    @property
+    def takes_writes(self) -> bool:
+        """See `PackStore.takes_writes`."""
+        return self.writable and self._last_writes.went_well
+
     def sink(self, *, pack_bytes: int = PACK_BYTES) -> PackSink:
         """Writes packs in tmp, locked as long as this process lives, and renames each at its first sync."""
         return LocalSink(self, self._tmp, pack_bytes=pack_bytes)
 
+    @BLOB_OPEN.measured
     def open(self, pack_id: bytes, *, first: tuple[int, int] = (0, 0)) -> PackReader:  # noqa: ARG002 - all is near
         """The published pack, open for reading."""
         try:
@@ -85,6 +95,7 @@ class LocalPacks(PackStore):
             raise BlobsDown from error
         return LocalPackReader(fd, once=not self._opened.again(pack_id), beside=self.folder / MARKER)
 
+    @BLOB_REMOVE.measured
     def remove(self, pack_id: bytes) -> None:
         """Unlinks a published pack; that it is gone after a power cut is not promised."""
         try:
@@ -93,6 +104,24 @@ class LocalPacks(PackStore):
             log.exception("a pack cannot be removed", extra={"fields": {"pack_id": pack_id.hex()}})
             raise BlobsDown from error
 
+    def put_back(self, pack_id: bytes, source: Path) -> None:
+        """Copies a pack from a file, durably; under its name it is whole. Raises StorageFull, ReadOnly, BlobsDown."""
+        draft, target = self._tmp / f"{pack_id.hex()}.{new_id().hex()}", self.path_of(pack_id)
+        with self.writing(promised=False), source.open("rb") as read:
+            fd = os.open(draft, _NEW_FILE | os.O_WRONLY, _FILE_MODE)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                while piece := read.read(_PIECE):
+                    _write_all(fd, piece)
+                os.fsync(fd)
+                draft.rename(target)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(fd)
+            sync_folder(target.parent)
+
     def list_packs(self) -> Iterator[StoredPack]:
         """Every file of packs that is named like one, folder by folder. First, what streams that ended could not remove
         of tmp is removed."""
@@ -100,7 +129,8 @@ class LocalPacks(PackStore):
             self._reap()
         for number in range(256):
             try:
-                names = [path.name for path in (self._packs / f"{number:02x}").iterdir()]
+                with BLOB_LIST.timed():
+                    names = [path.name for path in (self._packs / f"{number:02x}").iterdir()]
             except OSError as error:
                 log.exception("a folder of packs cannot be listed", extra={"fields": {"folder": f"{number:02x}"}})
                 raise BlobsDown from error
@@ -123,9 +153,11 @@ class LocalPacks(PackStore):
             yield
         except OSError as error:
             if error.errno in _FULL:
+                self._last_writes.refuse()
                 log.warning("the blob folder is full", extra={"fields": {"folder": str(self.folder)}})
                 raise StorageFull from error
             if error.errno == errno.EROFS:
+                self._last_writes.refuse()
                 log.warning("the blob folder is read-only", extra={"fields": {"folder": str(self.folder)}})
                 raise ReadOnly from error
             if not promised or error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
@@ -136,6 +168,10 @@ class LocalPacks(PackStore):
             self._failed = True
             log.critical("writing a pack failed: files are read-only until a restart", exc_info=error)
             raise ReadOnly from error
+
+    def synced(self) -> None:
+        """Bytes are on stable storage."""
+        self._last_writes.succeed()
 
     def path_of(self, pack_id: bytes) -> Path:
         """Where a synced pack lies."""

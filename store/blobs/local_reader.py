@@ -13,6 +13,7 @@ from typing import Final
 
 from store.blobs.packs import PackReader
 from store.errors import BlobsDown
+from store.metrics import BLOB_READ
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class LocalPackReader(PackReader):
             with suppress(OSError):  # a hint: chunks of a file lie behind one another
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
+    @BLOB_READ.measured
     def read(self, offset: int, length: int) -> bytes:
         """The bytes; a medium that cannot give them back ends the pack there. Raises BlobsDown, also when the medium
         gives nothing back at all: it may be there again some time, with all that was on it."""

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from store.blobs.packs import GrownPack, PackSink, Place
 from store.crashpoints import crashpoint
 from store.database.ids import new_id
+from store.metrics import BLOB_SYNC, BLOB_WRITE
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ class Folder(Protocol):
     def writing(self, *, promised: bool = True) -> AbstractContextManager[None]:
         """Turns what a failed system call means into an error of the registry."""
 
+    def synced(self) -> None:
+        """Told when bytes are on stable storage."""
+
     def path_of(self, pack_id: bytes) -> Path:
         """Where a synced pack lies."""
 
@@ -48,6 +52,7 @@ class LocalSink(PackSink):
         self._files: list[_PackFile] = []  # the last is written to, the others wait for the next sync
         self._failed = False
 
+    @BLOB_WRITE.measured
     def write(self, data: bytes | bytearray | memoryview) -> Place:
         """Appends all of `data` to the newest pack, or to a new one when that is full."""
         if not self._files or self._files[-1].end >= self._pack_bytes:
@@ -58,6 +63,7 @@ class LocalSink(PackSink):
         with self._folder.writing():
             return Place(file.id, file.write(data))
 
+    @BLOB_SYNC.measured
     def sync(self) -> Sequence[GrownPack]:
         """Syncs every file that grew, renames the new ones, and syncs the folders that they now lie in."""
         assert not self._failed, "a sink that failed takes no more"
@@ -76,6 +82,8 @@ class LocalSink(PackSink):
             for folder in sorted(folders):
                 sync_folder(folder)
                 crashpoint("pack.folder_synced")
+        if grown:
+            self._folder.synced()
         packs = [GrownPack(file.id, file.end, is_new=not file.synced) for file in grown]
         for file in grown:
             file.synced = file.end

@@ -162,6 +162,11 @@ class PackStore(ABC):
     def writable(self) -> bool:
         """False once a write could not be made durable: from then on every write is ReadOnly until a restart."""
 
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it is writable, and was neither full nor read-only when it was last written to (`LastWrites`)."""
+        return self.writable
+
     @abstractmethod
     def close(self) -> None:
         """Gives back what it holds."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor, Future
 from operator import index
 from typing import TYPE_CHECKING, Final, SupportsIndex
 
 from store.blobs.source import RUN_BYTES, ChunkSource, Part
+from store.deadlines import await_end
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -20,6 +22,9 @@ FRAME_BYTES: Final = 2**20
 
 FIRST_BYTES: Final = 256 * 2**10
 """So much is read at first where somebody may read on: the first bytes come soon, and few are read for nothing."""
+
+FIRST_PIECE_BYTES: Final = 64 * 2**10
+"""The first piece of a stream: with what is around it, just more than HTTP/2 lets through before the peer takes any."""
 
 
 class ContentReader(io.BufferedIOBase):
@@ -176,29 +181,48 @@ class ContentReader(io.BufferedIOBase):
 def stream_content(source: ChunkSource, executor: Executor, *, offset: int, stop: int) -> Generator[bytes, None, None]:
     """The content's bytes from `offset` to `stop` in pieces of at most 1 MiB, each verified before it is given.
 
-    While one run is given out, the next is read by a thread of the executor. Closing the generator closes the source.
-    Raises ChunkLost where bytes are damaged or gone, BlobsDown, ContentMissing.
+    While one run is given out, the next is read by a thread of the executor: from when the first piece was taken, which
+    is a small one, so that who takes nothing makes it hold little. Closing the generator closes the source. Raises
+    ChunkLost where bytes are damaged or gone, BlobsDown, ContentMissing.
     """
     # Never a local variable of its own: what it raised would hold this frame, and the frame what it raised.
     reading: list[Future[list[Part]]] = []
     try:
-        at, ahead = offset, FIRST_BYTES
-        parts = source.fetch(source.plan(at, most=ahead, until=stop)) if at < stop else []
-        while parts:
-            end = parts[-1].start + len(parts[-1].data)
-            if end < stop:
+        end, ahead, is_taken = offset, FIRST_BYTES, False
+        pieces: deque[memoryview] = deque()
+        if offset < stop:
+            parts = source.fetch(source.plan(offset, most=ahead, until=stop))
+            end = _lay_out(parts, offset, stop, pieces, first=FIRST_PIECE_BYTES)
+            del parts
+        while True:
+            if is_taken and end < stop and not reading:
                 ahead = min(RUN_BYTES, 2 * ahead)
                 reading.append(executor.submit(source.fetch, source.plan(end, most=ahead, until=stop)))
-            for part in parts:
-                last = min(stop - part.start, len(part.data))
-                for begin in range(at - part.start, last, FRAME_BYTES):
-                    yield bytes(part.data[begin : min(begin + FRAME_BYTES, last)])
-                at = part.start + last
-            if not reading:
+            if pieces:
+                # No name for the piece, nor for what it was cut from: nothing is kept while somebody takes the last.
+                yield bytes(pieces.popleft())
+                is_taken = True
+            elif reading:
+                await_end(reading[-1])
+                end = _lay_out(reading.pop().result(), end, stop, pieces)
+            else:
                 return
-            parts = reading.pop().result()
     finally:
         _close_after(reading, source.close)
+
+
+def _lay_out(
+    parts: Sequence[Part], start: int, stop: int, pieces: deque[memoryview], *, first: int = FRAME_BYTES
+) -> int:
+    """Adds what the parts have between two offsets, in pieces as they are given out, the first of at most `first`
+    bytes; where the parts end."""
+    for part in parts:
+        begin, last = max(0, start - part.start), min(stop - part.start, len(part.data))
+        while begin < last:
+            end = min(begin + first, last)
+            pieces.append(part.data[begin:end])
+            begin, first = end, FRAME_BYTES
+    return parts[-1].start + len(parts[-1].data)
 
 
 def _close_after(reading: Sequence[Future[list[Part]]], close: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ go after the grace time."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -20,6 +20,7 @@ from store.crashpoints import crashpoint
 from store.database import Database, Statement, Transaction, hole
 from store.errors import BlobsDown, CollectorBusy
 from store.leases import Lease
+from store.quotas.charges import charge
 
 log = logging.getLogger(__name__)
 
@@ -197,6 +198,22 @@ def _read(reader: PackReader, chunk: PackedChunk) -> bytes | None:
         raise _Unreadable from error
 
 
+def _charge_moved(tx: Transaction, new_packs: Iterable[bytes], moved: Mapping[bytes, Sequence[_Moved]]) -> None:
+    """Charges for what was compressed: of those that still lay where they were found, which now lie in the packs."""
+    packed = {
+        (chunk.organization_id, chunk.sha256): (chunk.organization_id, stored_bytes - chunk.stored_bytes)
+        for chunks in moved.values()
+        for chunk, _, stored_bytes, *_ in chunks
+        if stored_bytes != chunk.stored_bytes
+    }
+    if not packed:
+        return
+    for pack_id in sorted(new_packs):
+        for chunk in tx.rows(LIVE_CHUNKS, pack_id=pack_id):
+            organization_id, added = packed.get((chunk.organization_id, chunk.sha256), (chunk.organization_id, 0))
+            charge(tx, organization_id, stored_bytes=added)
+
+
 def _announce(tx: Transaction, *, lease: Lease, pack_id: bytes, organization_id: bytes) -> None:
     lease.guard(tx)
     tx.run(_INSERT_PACK, id=pack_id, organization_id=organization_id, size_bytes=0, create_time=tx.now)
@@ -230,6 +247,7 @@ def _switch(
         for chunk, place, stored_bytes, encoding, checksum in chunks
     ]
     tx.run_many(_MOVE, sorted(moves, key=lambda each: (each["organization_id"], each["sha256"])))
+    _charge_moved(tx, sizes, moved)
     for source_id in sorted(damaged):
         mark_damaged(tx, source_id, damaged[source_id])
     for source_id in sorted(moved.keys() | damaged.keys()):

@@ -17,6 +17,8 @@ from store.blobs.packs import PackMissing, PackStore
 from store.blobs.stored import NotSound, check_stored, unpacked
 from store.blobs.verifying import PackedChunk, mark_damaged, stored_bytes_of
 from store.database import Database
+from store.deadlines import await_end
+from store.metrics import CHUNK_DAMAGE, CHUNKS
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class RunReader:
                 if not ahead:
                     return
                 run = ahead[0][0]
+                await_end(ahead[0][1])
                 # In no local variable: what it raised would hold this frame, and the frame what it raised.
                 for place, data in zip(run, ahead.popleft()[1].result(), strict=True):
                     yield self._read_anew(place) if data is None else data
@@ -71,6 +74,7 @@ class RunReader:
         for place in run:
             stored = data[place.pack_offset - start :][: place.stored_bytes]
             found.append(_plain(stored, place))
+        CHUNKS.labels("verified").inc(len(run))
         return found
 
     def _read_anew(self, place: ChunkPlace) -> Plain | None:
@@ -94,6 +98,7 @@ class RunReader:
             stored = None
         plain = None if stored is None else _plain(memoryview(stored), found)
         if plain is None:
+            CHUNK_DAMAGE.labels("read", "damaged").inc()
             log.error("stored bytes are damaged", extra={"fields": {"sha256": found.sha256.hex()}})
             self._database.write(lambda tx: mark_damaged(tx, found.pack_id, [chunk]))
         return plain

@@ -11,10 +11,11 @@ lost stores the same bytes under the same name. Names are never used twice, so n
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -25,12 +26,17 @@ from store.blobs.s3_client import DEFAULT_RETRIES, Bucket, Retries, S3Client
 from store.blobs.s3_errors import Refusal
 from store.blobs.s3_streams import Part, S3Reader, S3Sink
 from store.database.failures import CannotOpen
-from store.errors import BlobsDown
+from store.deadlines import carried_out, unbounded
+from store.errors import BlobsDown, StorageFull
+from store.last_writes import LastWrites
+from store.metrics import BLOB_LIST, BLOB_READ, BLOB_REMOVE, BLOB_WRITE
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 MARKER: Final = "registry"
 
@@ -68,6 +74,7 @@ class S3Packs(PackStore):
     ) -> None:
         self.bucket = bucket
         self._registry_id = registry_id
+        self._last_writes = LastWrites()
         self._client = S3Client(bucket, retries)
         self._claim(expected)
         # Requests block a thread each, and let go of the interpreter's lock.
@@ -77,6 +84,11 @@ class S3Packs(PackStore):
     def writable(self) -> bool:
         """True: a failed request says nothing about the next one."""
         return True
+
+    @property
+    def takes_writes(self) -> bool:
+        """See `PackStore.takes_writes`."""
+        return self._last_writes.went_well
 
     @property
     def full_bytes(self) -> int:
@@ -100,12 +112,14 @@ class S3Packs(PackStore):
             raise PackMissing
         return S3Reader(self, pack_id, offset, part)
 
+    @BLOB_REMOVE.measured
     def remove(self, pack_id: bytes) -> None:
         """Deletes the object. On a bucket with versions the service keeps it until its own rules remove it."""
-        try:
-            self._client.ask(lambda store: obstore.delete(store, key_of(pack_id)), "remove a pack", pack_id)
-        except FileNotFoundError:
-            self._check_marker()
+        with unbounded():  # what is not wanted goes, also at the end of a call whose time is over
+            try:
+                self._ask(lambda store: obstore.delete(store, key_of(pack_id)), "remove a pack", pack_id)
+            except FileNotFoundError:
+                self._check_marker()
 
     def list_packs(self) -> Iterator[StoredPack]:
         """One request a page. Objects of other names are left out, and left alone."""
@@ -122,18 +136,28 @@ class S3Packs(PackStore):
         """Waits for what is on its way."""
         self.executor.shutdown()
 
+    @BLOB_WRITE.measured
     def put(self, pack_id: bytes, content: Sequence[memoryview]) -> None:
         """Stores a pack, whole or not at all; its parts are not copied.
 
         Raises StorageFull, BlobsDown: it may be there then, or come later.
         """
         try:
-            self._client.ask(
+            self._ask(
                 lambda store: obstore.put(store, key_of(pack_id), content, use_multipart=False), "store a pack", pack_id
             )
         except FileNotFoundError:  # there is no such bucket any more
             raise BlobsDown from None
+        except StorageFull:
+            self._last_writes.refuse()
+            raise
+        self._last_writes.succeed()
 
+    def put_back(self, pack_id: bytes, source: Path) -> None:
+        """Stores a pack from a file that holds all of it, index included. Raises StorageFull, BlobsDown."""
+        self.put(pack_id, [memoryview(source.read_bytes())])
+
+    @BLOB_READ.measured
     def get(self, pack_id: bytes, offset: int, length: int) -> Part | None:
         """A part of a pack, in one request: fewer bytes where the pack ends, or where less came; None when there is no
         such pack. Raises BlobsDown.
@@ -149,24 +173,29 @@ class S3Packs(PackStore):
             return Part(memoryview(answer.bytes()), answer.meta["size"])
 
         try:
-            return self._client.ask(ask, "read a pack", pack_id)
+            return self._ask(ask, "read a pack", pack_id)
         except FileNotFoundError:
             self._check_marker()
             return None
 
+    def _ask(self, call: Callable[[S3Store], R], what: str, pack_id: bytes | None = None) -> R:
+        """Ask the service, within the deadline of the call: a request that takes longer is left to itself."""
+        return carried_out(self.executor, lambda: self._client.ask(call, what, pack_id))
+
+    @BLOB_LIST.measured
     def _page_after(self, last: str | None) -> Sequence[ObjectMeta]:
         def ask(store: S3Store) -> Sequence[ObjectMeta]:
             return next(iter(obstore.list(store, prefix="packs", offset=last, chunk_size=PAGE_OBJECTS)), ())
 
         try:
-            return self._client.ask(ask, "list packs")
+            return self._ask(ask, "list packs")
         except FileNotFoundError:
             raise BlobsDown from None
 
     def _check_marker(self) -> None:
         """Returns when the prefix is still ours: what is not in it is gone. Else it is another bucket, or none."""
         try:
-            owner = self._client.ask(_owner, "read the marker")
+            owner = self._ask(_owner, "read the marker")
         except FileNotFoundError:
             owner = ""
         if owner != self._registry_id.hex():

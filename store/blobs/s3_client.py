@@ -14,6 +14,7 @@ from obstore.store import S3Store
 
 from store.blobs.s3_errors import Refusal
 from store.errors import BlobsDown, StorageFull
+from store.metrics import BLOB_RECONNECTS
 
 log = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class S3Client:
         """A client that asks for its credentials anew, unless another thread has made one since."""
         with self._lock:
             if self._store is refused:
+                BLOB_RECONNECTS.inc()
                 self._store = self._connected()
             return self._store
 

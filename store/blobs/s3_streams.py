@@ -13,6 +13,7 @@ from store.blobs.packs import GrownPack, Indexed, PackReader, PackSink, Place
 from store.blobs.s3_index import IndexWriter, read_index
 from store.crashpoints import crashpoint
 from store.database.ids import new_id
+from store.deadlines import await_end
 from store.errors import BlobsDown
 
 WINDOW_BYTES: Final = 2 * 2**20
@@ -171,6 +172,7 @@ class S3Reader(PackReader):
 
     def _load(self, offset: int, length: int, in_order: bool) -> None:
         if self._ahead and self._ahead[0][0] == offset:
+            await_end(self._ahead[0][1])
             data = self._ahead.pop()[1].result()
         else:
             self._ask_no_further()

@@ -18,6 +18,7 @@ from store.blobs.packs import PackStore
 from store.blobs.unused import packs_in_use
 from store.database import Database
 from store.leases import Job, next_turn, turn_done
+from store.metrics import SCRUBBED_BYTES, SCRUBBED_CHUNKS
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +44,16 @@ def scrub(
     turn: int | None = database.write(partial(next_turn, job=Job.SCRUB, every_us=EVERY_US))
     if turn is None:
         return 0
-    checked = Checked()
+    checked = Checked(where="scrub")
     for pack in packs_in_use(database):
         if stopped():
             return checked.damaged
         if pack.state != DELETING and int.from_bytes(pack.id[-4:]) % SHARES == turn % SHARES:
-            before = checked.bytes
+            before, chunks_before = checked.bytes, checked.chunks
             # A pack that is gone may be a disk that is: an operator says so, by a check that repairs.
             check_pack(database, packs, pack, checked, repair=True, missing_too=False, stopped=stopped)
+            SCRUBBED_BYTES.inc(checked.bytes - before)
+            SCRUBBED_CHUNKS.inc(checked.chunks - chunks_before)
             _pause((checked.bytes - before) / BYTES_PER_SECOND, stopped, sleep)
     database.write(partial(turn_done, job=Job.SCRUB, turn=turn))
     for text in checked.findings:

@@ -23,6 +23,7 @@ from store.blobs.stored import NotSound, check_stored, unpacked
 from store.blobs.verifying import PackedChunk, mark_damaged
 from store.database import CountField, Database, Query, hole
 from store.errors import ChunkLost, RegistryError
+from store.metrics import CHUNK_DAMAGE, CHUNKS
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,9 @@ class ChunkSource:
             except _Damaged as error:
                 if parts:  # they are right; the next run begins with what is lost
                     return parts
-                if not isinstance(error, _NotThere):
+                gone = isinstance(error, _NotThere)
+                CHUNK_DAMAGE.labels("read", "lost" if gone else "damaged").inc()
+                if not gone:
                     self._quarantine(error.span)
                 raise _lost(error.span.sha256, error.what) from None
             if not same:
@@ -220,6 +223,7 @@ class ChunkSource:
                 check_stored(stored, span)
             except NotSound as problem:
                 raise _Damaged(span, f"the chunk {problem}") from None
+        CHUNKS.labels("verified").inc(len(run))
         if all(span.encoding == AS_IT_IS and span.stored_bytes == span.size_bytes for span in run):
             return [Part(first.start_offset, data)]
         return [

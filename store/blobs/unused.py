@@ -19,6 +19,7 @@ from store.database import Database, Query, Statement, Transaction, hole, query_
 from store.database.batches import batches, filled, holes
 from store.files.models import ReleaseFile
 from store.organizations.models import Organization
+from store.quotas.charges import charge
 from store.uploads.models import UploadChunk
 
 CONTENT_REFERENCES: Final = (ReleaseFile.content_id, Organization.avatar_content_id)
@@ -259,7 +260,7 @@ def _lock_contents(size: int) -> Query[tuple[Any, ...]]:
 @query_shape
 def _still_unused_contents(size: int) -> Query[tuple[Any, ...]]:
     return Query(
-        Content.select(Content.id, _INLINE_BYTES).where(
+        Content.select(Content.id, Content.organization_id, _INLINE_BYTES).where(
             Content.id.in_(holes(Content.id, size)),
             Content.touched_at <= hole(Content.touched_at, "cutoff"),
             _no_reference(Content.id),
@@ -288,14 +289,23 @@ def _lock_chunks(size: int) -> Query[tuple[Any, ...]]:
 
 
 @query_shape
-def _delete_chunks(size: int) -> Statement:
-    return Statement(
-        Chunk.delete().where(
+def _still_unused_chunks(size: int) -> Query[tuple[Any, ...]]:
+    return Query(
+        Chunk.select(Chunk.sha256, _LIVE_BYTES).where(
             Chunk.organization_id == hole(Chunk.organization_id),
             Chunk.sha256.in_(holes(Chunk.sha256, size)),
             Chunk.touched_at <= hole(Chunk.touched_at, "cutoff"),
             _no_upload(Chunk),
             _no_content(Chunk),
+        )
+    )
+
+
+@query_shape
+def _delete_chunks(size: int) -> Statement:
+    return Statement(
+        Chunk.delete().where(
+            Chunk.organization_id == hole(Chunk.organization_id), Chunk.sha256.in_(holes(Chunk.sha256, size))
         )
     )
 
@@ -312,7 +322,9 @@ def remove_contents(tx: Transaction, ids: Sequence[bytes], cutoff: int) -> tuple
                 tx.run(statement, **filled(gone))
                 crashpoint("collect.contents_out_of_rows")
         count += len(rows)
-        inline += sum(row[1] for row in rows)
+        inline += sum(row[2] for row in rows)
+        for _, organization_id, inline_bytes in rows:
+            charge(tx, organization_id, stored_bytes=-inline_bytes)
     return count, inline
 
 
@@ -324,7 +336,11 @@ def remove_chunks(tx: Transaction, keys: Sequence[tuple[bytes, bytes]], cutoff: 
             # Whoever refers to a chunk changes its row first, and finds it gone once this transaction has ended.
             tx.lock(_lock_chunks(len(batch)), organization_id=organization_id, **filled(batch))
             crashpoint("collect.chunks_locked")
-            count += tx.run(_delete_chunks(len(batch)), organization_id=organization_id, cutoff=cutoff, **filled(batch))
+            of = {"organization_id": organization_id}
+            rows = tx.rows(_still_unused_chunks(len(batch)), cutoff=cutoff, **of, **filled(batch))
+            for gone in batches([sha256 for sha256, _ in rows]):
+                count += tx.run(_delete_chunks(len(gone)), **of, **filled(gone))
+            charge(tx, organization_id, stored_bytes=-sum(live_bytes for _, live_bytes in rows))
     return count
 
 

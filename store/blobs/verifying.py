@@ -11,6 +11,7 @@ from store.blobs.models import DAMAGED, LIVE, Chunk
 from store.blobs.packs import PackReader
 from store.blobs.stored import NotSound, check_stored, unpacked
 from store.database import Query, Statement, Transaction, hole
+from store.quotas.charges import charge
 
 
 class PackedChunk(NamedTuple):
@@ -81,13 +82,9 @@ def problem_of(reader: PackReader, chunk: PackedChunk) -> str | None:
 
 def mark_sound(tx: Transaction, pack_id: bytes, chunk: PackedChunk) -> int:
     """The chunk, which was marked and turned out to be whole, is live again as far as it still lies there; 1 or 0."""
-    return tx.run(
-        _UNMARK,
-        organization_id=chunk.organization_id,
-        sha256=chunk.sha256,
-        pack_id=pack_id,
-        pack_offset=chunk.pack_offset,
-    )
+    count = _turned(tx, _UNMARK, pack_id, chunk)
+    charge(tx, chunk.organization_id, stored_bytes=count * chunk.stored_bytes, asked=False)
+    return count
 
 
 UNSTABLE: Final = "was read wrong once and right the next time: the storage is not to be trusted"
@@ -96,15 +93,21 @@ UNSTABLE: Final = "was read wrong once and right the next time: the storage is n
 
 def mark_damaged(tx: Transaction, pack_id: bytes, chunks: Iterable[PackedChunk]) -> int:
     """The chunks count as missing from now on, as far as they still lie there; how many. An upload mends them."""
-    return sum(
-        tx.run(
-            _MARK,
-            organization_id=chunk.organization_id,
-            sha256=chunk.sha256,
-            pack_id=pack_id,
-            pack_offset=chunk.pack_offset,
-        )
-        for chunk in sorted(chunks)
+    total = 0
+    for chunk in sorted(chunks):
+        count = _turned(tx, _MARK, pack_id, chunk)
+        charge(tx, chunk.organization_id, stored_bytes=-count * chunk.stored_bytes)
+        total += count
+    return total
+
+
+def _turned(tx: Transaction, statement: Statement, pack_id: bytes, chunk: PackedChunk) -> int:
+    return tx.run(
+        statement,
+        organization_id=chunk.organization_id,
+        sha256=chunk.sha256,
+        pack_id=pack_id,
+        pack_offset=chunk.pack_offset,
     )
 
 

@@ -20,6 +20,7 @@ from store.blobs.keeping import ChunkPlace, Group, Received, StoredChunk
 from store.blobs.models import AS_IT_IS
 from store.blobs.packs import PACK_BYTES, PackMissing, PackReader, PackSink, PackStore, Place
 from store.errors import FileTooLarge
+from store.metrics import CHUNK_DAMAGE, CHUNKS, KNOWN_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class ContentWriter(Stages[list[_Chunk]]):
         self._new: set[bytes] = set()  # written in this group: no row tells of them yet
         self.size_bytes = 0 if beginning is None else beginning.size_bytes
         self._stored_bytes = self.size_bytes
+        self._given_up = False  # then nobody asks for the digest of the whole
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes all of `data`. Raises FileTooLarge, StorageFull, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown."""
@@ -133,6 +135,7 @@ class ContentWriter(Stages[list[_Chunk]]):
     def stop(self) -> None:
         """Ends the content before its end: what is certain of it is committed. Raises what `write` raises."""
         if self._intake is not None:
+            self._given_up = True
             self._intake.stop()
             self._release()
             self._commit_group()
@@ -144,6 +147,7 @@ class ContentWriter(Stages[list[_Chunk]]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._intake is not None:
+            self._given_up = True
             self._intake.abort()
             self._release()
         if self._sink is not None:
@@ -173,6 +177,8 @@ class ContentWriter(Stages[list[_Chunk]]):
         """Hashes what was there before."""
         if self._beginning is not None:
             for piece in self._beginning.read():
+                if self._given_up:
+                    return
                 self._whole.update(piece)
 
     def hash_whole(self, data: memoryview) -> None:
@@ -233,18 +239,22 @@ class ContentWriter(Stages[list[_Chunk]]):
 
     def _stored(self, chunk: _Chunk) -> StoredChunk:
         start, size = self._stored_bytes, len(chunk.data)
-        if chunk.sha256 in self._new:
+        if chunk.sha256 in self._new or (chunk.known is not None and self._is_sound(chunk.known, chunk.data)):
+            CHUNKS.labels("known").inc()
+            KNOWN_BYTES.inc(size)
             return StoredChunk(start, chunk.sha256, size)
-        if chunk.known is not None and self._is_sound(chunk.known, chunk.data):
-            return StoredChunk(start, chunk.sha256, size)
+        CHUNKS.labels("stored" if chunk.known is None else "mended").inc()
         if self._sink is None:
             self._sink = self._packs.sink(pack_bytes=self._pack_bytes)
         place = self._sink.write(chunk.data)
         self._new.add(chunk.sha256)
         self._written_bytes += size
-        damaged = None if chunk.known is None else Place(chunk.known.pack_id, chunk.known.pack_offset)
         checksum = chunk.checksum or xxhash.xxh3_64_digest(chunk.data)
-        return StoredChunk(start, chunk.sha256, size, place, checksum, size, AS_IT_IS, damaged)
+        stored = StoredChunk(start, chunk.sha256, size, place, checksum, size, AS_IT_IS)
+        if chunk.known is None:
+            return stored
+        damaged = Place(chunk.known.pack_id, chunk.known.pack_offset)
+        return stored._replace(replaces=damaged, replaced_bytes=chunk.known.stored_bytes)
 
     def _is_sound(self, known: ChunkPlace, data: memoryview) -> bool:
         """Whether the bytes that the organization is said to have are there: a row alone is not trusted."""
@@ -263,5 +273,6 @@ class ContentWriter(Stages[list[_Chunk]]):
         else:
             sound = xxhash.xxh3_64_digest(stored) == known.checksum
         if not sound:
+            CHUNK_DAMAGE.labels("upload", "damaged" if stored else "lost").inc()
             log.error("stored bytes are damaged, and mended now", extra={"fields": {"sha256": known.sha256.hex()}})
         return sound

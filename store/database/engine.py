@@ -8,17 +8,20 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from store.clock import Clock
 from store.database.dialect import Dialect, Engine
 from store.database.query import BoundRows, Query, Row, Statement, table_of
 from store.database.terms import PLAIN, M, R, Terms
+from store.last_writes import LastWrites
 
 log = logging.getLogger("store.database")
 
 T = TypeVar("T")
 Effect = Callable[[], None]
+Configured = dict[type[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,10 @@ class Transaction(Reader):
     statement, on both databases (PostgreSQL would refuse further statements, SQLite would take them).
     """
 
-    def __init__(self, dialect: Dialect, hooks: list[Hook], now: int) -> None:
+    def __init__(self, dialect: Dialect, hooks: list[Hook], now: int, configured: Configured) -> None:
         super().__init__(dialect, hooks)
+        self.configured = configured
+        """See `Database.configured`."""
         self.is_alone = dialect.name == "sqlite"
         """Whether nobody else writes before this transaction ends."""
         self.now = now
@@ -141,6 +146,7 @@ class Transaction(Reader):
         self.written: set[str] = set()
         """The tables of which it may have changed rows."""
         self._effects: list[Effect] = []
+        self._last_steps: dict[type[LastStep], LastStep] = {}
 
     def run(self, statement: Statement, /, **params: Any) -> int:
         """Execute a compiled INSERT, UPDATE or DELETE; the number of affected rows."""
@@ -148,15 +154,16 @@ class Transaction(Reader):
         compiled = statement.compiled(self._dialect)
         return self._run(self._write, compiled.sql, compiled.bind(params))
 
-    def run_many(self, statement: Statement, items: Sequence[Mapping[str, Any]]) -> None:
-        """Execute a compiled statement once an item.
+    def run_many(self, statement: Statement, items: Sequence[Mapping[str, Any]]) -> int:
+        """Execute a compiled statement once an item; the number of affected rows, all together.
 
         The caller sorts the items by key: two transactions that touch the same rows in opposite order deadlock.
         """
-        if items:
-            self.written.add(statement.table)
-            compiled = statement.compiled(self._dialect)
-            self._run(self._write_many, compiled.sql, compiled.bind_many(items))
+        if not items:
+            return 0
+        self.written.add(statement.table)
+        compiled = statement.compiled(self._dialect)
+        return self._run(self._write_many, compiled.sql, compiled.bind_many(items))
 
     def run_columns(self, statement: Statement, columns: Mapping[str, list[Any]]) -> None:
         """Like `run_many`, for tens of thousands of items: a list of values for each parameter, all equally long."""
@@ -207,17 +214,44 @@ class Transaction(Reader):
         """
         self._effects.append(effect)
 
+    def last_step(self, kind: type[StepT]) -> StepT:
+        """The one step of this kind that is done last in this transaction; made when it is first asked for.
+
+        For rows that many transactions change: whoever changes them last holds them for the shortest time, and waits
+        for nothing else while it does.
+        """
+        step = self._last_steps.get(kind)
+        if not isinstance(step, kind):
+            step = self._last_steps[kind] = kind()
+        return step
+
+    def conclude(self) -> None:
+        """Do the last steps: the database does, when the write's function has returned."""
+        for step in self._last_steps.values():
+            step.carry_out(self)
+
     @abstractmethod
     def _write(self, sql: str, values: Sequence[Any]) -> int:
         """Execute a compiled text; affected rows."""
 
     @abstractmethod
-    def _write_many(self, sql: str, values: BoundRows) -> None:
-        """Execute a compiled text once an element of `values`."""
+    def _write_many(self, sql: str, values: BoundRows) -> int:
+        """Execute a compiled text once an element of `values`; affected rows."""
 
     @abstractmethod
     def _write_rarely(self, sql: str, values: Sequence[Any]) -> int:
         """Execute a text that is not repeated; affected rows."""
+
+
+class LastStep(ABC):
+    """What a transaction does last, gathered up to then."""
+
+    @abstractmethod
+    def carry_out(self, tx: Transaction) -> None:
+        """Do it. What it raises rolls the transaction back, and comes out of the write."""
+
+
+StepT = TypeVar("StepT", bound=LastStep)
 
 
 class Database(ABC):
@@ -231,6 +265,9 @@ class Database(ABC):
     def __init__(self, clock: Clock, *, wait_seconds: float) -> None:
         self.clock = clock
         self.hooks: list[Hook] = []
+        self.last_writes = LastWrites()
+        self.configured: Configured = {}
+        """What parts of the store were told for this database, by its type; its transactions have it, too."""
         self._wait_seconds = wait_seconds
         self._inside = threading.local()
 
@@ -269,6 +306,11 @@ class Database(ABC):
         unknown, unless the terms have a request id: then it is looked up), `RequestIdReused`.
         """
 
+    @property
+    def takes_writes(self) -> bool:
+        """Whether it took the last write, as far as it was one that only a full or read-only database refuses."""
+        return self.last_writes.went_well
+
     @abstractmethod
     def stamp(self, *tables: str) -> Hashable:
         """Something that differs once a write of these tables was answered, or None, where others may write, too.
@@ -293,6 +335,23 @@ class Database(ABC):
     @abstractmethod
     def pending_migrations(self) -> list[str]:
         """The names of the migrations that the schema lacks. Raises what `migrate` raises."""
+
+    @property
+    @abstractmethod
+    def file(self) -> Path:
+        """Where the database lies, an SQLite file. Raises `DatabaseNotAFile` on PostgreSQL."""
+
+    @abstractmethod
+    def copy_file(self, target: Path, *, between: Callable[[], object] = lambda: None) -> None:
+        """Write the database as it is now, an SQLite file, to `target`, which does not exist yet, and sync it.
+
+        Reads and writes go on meanwhile. `between` is called between two steps; what it raises ends the copy. Raises
+        `DatabaseNotAFile` on PostgreSQL, `StorageFull`, `DatabaseDown`.
+        """
+
+    @abstractmethod
+    def gauges(self) -> Mapping[str, float]:
+        """What metrics tell of it just now, by the end of the figure's name."""
 
     @abstractmethod
     def close(self) -> None:

@@ -7,7 +7,7 @@ process's anyway, on PostgreSQL it is an advisory lock. The list of what is appl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ from store.database.fields import TextField, TimeField
 FOLDER = Path(__file__).parent.parent / "migrations"
 
 
-def apply(database: peewee.Database, folder: Path) -> list[str]:
-    """Apply what is pending, oldest first, each in a transaction with its own entry in the history.
+def apply(database: peewee.Database, folder: Path, *, until: str | None = None) -> list[str]:
+    """Apply what is pending, oldest first, up to `until`, each in a transaction with its own entry in the history.
 
     Raises `CannotOpen` when the folder has no migrations, or the database has some that it lacks.
     """
     _refuse_empty(folder)
     _refuse_newer(database, folder)
-    names: list[str] = _Runner(database, str(folder)).up()
+    names: list[str] = _Runner(database, str(folder)).up(until)
     return names
 
 
@@ -42,6 +42,11 @@ def pending(database: peewee.Database, folder: Path) -> list[str]:
     _refuse_empty(folder)
     _refuse_newer(database, folder)
     return [entry.name for entry in _Runner(database, str(folder)).status() if entry.applied is None]
+
+
+def unknown(names: Iterable[str], folder: Path) -> list[str]:
+    """Those of the migrations that this installation does not have."""
+    return sorted(set(names) - {path.stem for path in folder.glob("[0-9]*.py")})
 
 
 def has_migrations(folder: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from store.database import migrations
 from store.database.engine import Database, Reader, Transaction, run_effects
 from store.database.failures import CannotOpen
 from store.database.postgres_clock import NOW, PostgresClock
+from store.database.postgres_connection import STATEMENT_MS, Connection
 from store.database.postgres_errors import Remedy
-from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
+from store.database.postgres_pool import IDLE_MS, Pool
 from store.database.postgres_transaction import PostgresReader, PostgresSession
 from store.database.postgres_write import LOSSES, PostgresWrite
 from store.database.query import Query, Row
 from store.database.terms import PLAIN, M, R, Terms
-from store.errors import Unavailable
+from store.errors import DatabaseNotAFile, ReadOnly, StorageFull, Unavailable
+from store.metrics import DATABASE_READ, DATABASE_RETRIES, DATABASE_WRITE
 
 MIGRATION_LOCK = 0x52656C5265672D31  # any number that nobody else uses in this database
 
@@ -80,6 +82,7 @@ class PostgresDatabase(Database):
         """See `Database.stamp`: what other servers write is not known here."""
         return None
 
+    @DATABASE_WRITE.measured
     def write(
         self,
         fn: Callable[[Transaction], R],
@@ -89,10 +92,16 @@ class PostgresDatabase(Database):
         long: bool = False,
     ) -> M:
         """See `Database.write`."""
-        write = PostgresWrite(self._pool, self.clock, self.hooks, fn, terms, long=long)
+        write = PostgresWrite(self._pool, self.clock, self.hooks, self.configured, fn, terms, long=long)
         deadline = time.monotonic() + (self._wait_seconds if wait_seconds is None else wait_seconds)
-        with self._alone():
-            value = write.carry_out(deadline)
+        try:
+            with self._alone():
+                value = write.carry_out(deadline)
+        except (ReadOnly, StorageFull):
+            self.last_writes.refuse()
+            raise
+        if write.has_written:
+            self.last_writes.succeed()
         run_effects(write.effects)
         answer: M = value if write.stored else terms.reply(value)
         return answer
@@ -121,10 +130,28 @@ class PostgresDatabase(Database):
         with migrations.on_postgresql(self._pool.dial) as database:
             return migrations.pending(database, self._migrations_folder)
 
+    def dial(self) -> Connection:
+        """A connection of its own, for work that lasts; the caller closes it. Raises `DatabaseDown`, `DatabaseBusy`."""
+        return self._pool.dial()
+
+    @property
+    def file(self) -> Path:
+        """See `Database.file`."""
+        raise DatabaseNotAFile
+
+    def copy_file(self, target: Path, *, between: Callable[[], object] = lambda: None) -> None:  # noqa: ARG002
+        """See `Database.copy_file`."""
+        raise DatabaseNotAFile
+
+    def gauges(self) -> Mapping[str, float]:
+        """See `Database.gauges`."""
+        return self._pool.gauges()
+
     def close(self) -> None:
         """See `Database.close`."""
         self._pool.close()
 
+    @DATABASE_READ.measured
     def _reading(self, attempt: Callable[[PostgresSession], R]) -> R:
         deadline = time.monotonic() + self._wait_seconds
         losses = 0
@@ -142,6 +169,7 @@ class PostgresDatabase(Database):
                     losses += 1
                     if losses > LOSSES or time.monotonic() >= deadline:
                         raise
+                    DATABASE_RETRIES.labels(session.failure.code).inc()
                 finally:
                     session.end()
                     self._pool.give_up(connection)

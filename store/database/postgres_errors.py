@@ -41,6 +41,8 @@ class Failure:
 
     error: Exception
     remedy: Remedy
+    code: str = ""
+    """The server's SQLSTATE, or `connection` for an error of the driver's own."""
 
 
 def failure_of(error: BaseException, *, connection_closed: bool) -> Failure:

@@ -16,14 +16,14 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper, NumericBinaryLoader
 
 from store.database.failures import CannotOpen
+from store.database.postgres_connection import STATEMENT_MS, Connection
 from store.database.turns import Turns
+from store.deadlines import current
 from store.errors import DatabaseBusy, DatabaseDown
-
-Connection = psycopg.Connection[tuple[Any, ...]]
+from store.metrics import DATABASE_CONNECTIONS
 
 SIZE = 8
 CONNECT_SECONDS = 3
-STATEMENT_MS = 15_000
 IDLE_MS = 10_000
 AGAIN_SECONDS = 0.1
 OLDEST = 15
@@ -76,8 +76,16 @@ class Pool:
         self._closed = False
 
     def take(self, deadline: float) -> Connection:
-        """A connection, to be given back. Raises `DatabaseBusy` at the deadline, `DatabaseDown` when none is made."""
-        if not self._turns.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        """A connection, to be given back. Raises `DatabaseBusy` at the deadline, `DatabaseDown` when none is made,
+        `DeadlinePassed` when the time of the call is over before that."""
+        of_call = current()
+        if of_call is not None:
+            of_call.begin()
+        if not self._turns.acquire(
+            timeout=max(0.0, deadline - time.monotonic()), given_up=None if of_call is None else of_call.look
+        ):
+            if of_call is not None:
+                of_call.check()
             raise DatabaseBusy
         try:
             while True:
@@ -106,7 +114,9 @@ class Pool:
     def give_up(self, connection: Connection) -> None:
         """Take a connection back from whatever it was in the middle of."""
         try:
-            if connection.pgconn.transaction_status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR):
+            status = connection.pgconn.transaction_status
+            if status in (pq.TransactionStatus.INTRANS, pq.TransactionStatus.INERROR) and not connection.was_cancelled:
+                connection.tidies_up()
                 connection.rollback()
         except psycopg.Error:
             connection.close()
@@ -116,7 +126,12 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Take a connection back; one that is broken, or in the middle of something, is closed."""
         try:
-            if not connection.closed and connection.pgconn.transaction_status == pq.TransactionStatus.IDLE:
+            connection.end_watched()
+            if (
+                not connection.was_cancelled
+                and not connection.closed
+                and connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
+            ):
                 with self._lock:
                     if not self._closed:
                         self._idle.append(connection)
@@ -132,6 +147,15 @@ class Pool:
         for connection in idle:
             connection.close()
 
+    def gauges(self) -> dict[str, float]:
+        """How many connections there may be, how many are in use, and how many callers wait for one."""
+        turns = self._turns
+        return {
+            "pool_connections_max": SIZE,
+            "pool_connections_used": SIZE - turns.free,
+            "pool_callers_waiting": turns.waiting,
+        }
+
     def close(self) -> None:
         """Close what lies idle, and what comes back."""
         with self._lock:
@@ -141,7 +165,7 @@ class Pool:
     def dial(self) -> Connection:
         """A new connection, in autocommit: BEGIN and COMMIT are ours. Raises `DatabaseDown`, `DatabaseBusy`."""
         try:
-            connection: Connection = psycopg.connect(
+            connection = Connection.connect(
                 **self._parameters,
                 autocommit=True,
                 prepare_threshold=0 if self._prepares else None,
@@ -150,13 +174,14 @@ class Pool:
             if any(words in str(error) for words in _FULL):
                 raise DatabaseBusy("The database has no free connection. Try again.") from error
             raise DatabaseDown from error
+        DATABASE_CONNECTIONS.inc()
         connection.prepared_max = 512
         # Every int goes as a bigint. By default its size picks smallint, integer or bigint, and each is a prepared
         # statement, and a plan, of its own.
         connection.adapters.register_dumper(int, Int8Dumper)
         connection.adapters.register_dumper(int, Int8BinaryDumper)
         connection.adapters.register_loader("numeric", _IntegerOrDecimal)
-        return connection
+        return connection.watched()
 
     def check_server(self) -> None:
         """Refuse a server that is too old or keeps text in another encoding. Raises `CannotOpen`."""

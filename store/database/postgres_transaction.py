@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -10,10 +11,11 @@ from psycopg import pq
 from psycopg.pq.abc import PGresult
 
 from store.database.dialect import POSTGRESQL
-from store.database.engine import Effect, Hook, Reader, Transaction
-from store.database.postgres_errors import RAISED, Failure, failure_of
-from store.database.postgres_pool import Connection
+from store.database.engine import Configured, Effect, Hook, Reader, Transaction
+from store.database.postgres_connection import STATEMENT_MS, Connection
+from store.database.postgres_errors import RAISED, Failure, Remedy, failure_of
 from store.database.query import BoundRows
+from store.errors import DeadlinePassed
 
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
@@ -21,7 +23,8 @@ _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 class PostgresSession:
     """Statements on a connection; remembers the first error, after which nothing more is sent."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, statement_ms: float = STATEMENT_MS) -> None:
+        connection.begin_watched(statement_ms=statement_ms)
         self.connection = connection
         self.failure: Failure | None = None
         self._cursor: psycopg.Cursor[tuple[Any, ...]] = connection.cursor()
@@ -36,7 +39,7 @@ class PostgresSession:
 
     def read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement that is worth preparing."""
-        self._go_on()
+        self.go_on()
         try:
             return self._cursor.execute(sql, values, prepare=True, binary=True).fetchall()
         except RAISED as error:
@@ -44,7 +47,7 @@ class PostgresSession:
 
     def describe(self, sql: str, values: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
         """Columns and rows of a statement that comes once."""
-        self._go_on()
+        self.go_on()
         try:
             self._cursor.execute(sql, values, prepare=False, binary=True)
             return self._cursor.description or (), self._cursor.fetchall()
@@ -53,27 +56,34 @@ class PostgresSession:
 
     def write(self, sql: str, values: Sequence[Any], *, prepare: bool) -> int:
         """Affected rows of a statement."""
-        self._go_on()
+        self.go_on()
         try:
             self._cursor.execute(sql, values, prepare=prepare)
         except RAISED as error:
             raise self._failed(error) from error
         return self._cursor.rowcount
 
-    def write_many(self, sql: str, values: BoundRows) -> None:
-        """A statement once an element, without waiting for one answer before the next is sent."""
-        self._go_on()
+    def write_many(self, sql: str, values: BoundRows) -> int:
+        """Affected rows of a statement once an element, without waiting for one answer before the next is sent."""
+        self.go_on()
         try:
             self._cursor.executemany(sql, values)
         except RAISED as error:
             raise self._failed(error) from error
+        return self._cursor.rowcount
 
     def end(self) -> None:
         """Refuse further statements: the connection belongs to somebody else soon."""
         if self.failure is None:
             self.failure = failure_of(RuntimeError("the transaction is over"), connection_closed=False)
 
+    def commit(self) -> str:
+        """Like `command`, and from here on no deadline ends it: what it answers is what happened."""
+        self._unless_over(self.connection.commits)
+        return self.command(b"COMMIT")
+
     def _execute(self, text: bytes) -> PGresult:
+        self._ask()
         try:
             result = self.connection.pgconn.exec_(text)
             if result.status not in _DONE:
@@ -82,14 +92,31 @@ class PostgresSession:
             raise self._failed(error) from error
         return result
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Return while more may be sent. Raises what ended the attempt, DeadlinePassed when its time is over."""
         # PostgreSQL refuses statements after an error; the first error says more than that refusal.
         if self.failure is not None:
             raise self.failure.error
+        self._ask()
+
+    def _ask(self) -> None:
+        self._unless_over(self.connection.asks)
+
+    def _unless_over(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except DeadlinePassed as passed:
+            if self.failure is None:
+                self.failure = Failure(passed, Remedy.NONE)
+            raise
 
     def _failed(self, error: BaseException) -> Exception:
         if self.failure is None:
-            self.failure = failure_of(error, connection_closed=self.connection.closed)
+            if self.connection.was_cancelled:
+                self.failure = Failure(DeadlinePassed(), Remedy.NONE)
+            else:
+                failure = failure_of(error, connection_closed=self.connection.closed)
+                self.failure = replace(failure, code=getattr(error, "sqlstate", None) or "connection")
         return self.failure.error
 
 
@@ -110,8 +137,8 @@ class PostgresReader(Reader):
 class PostgresTransaction(Transaction):
     """One attempt at a write."""
 
-    def __init__(self, session: PostgresSession, hooks: list[Hook], now: int) -> None:
-        super().__init__(POSTGRESQL, hooks, now)
+    def __init__(self, session: PostgresSession, hooks: list[Hook], now: int, configured: Configured) -> None:
+        super().__init__(POSTGRESQL, hooks, now, configured)
         self._session = session
 
     @property
@@ -131,5 +158,5 @@ class PostgresTransaction(Transaction):
     def _write_rarely(self, sql: str, values: Sequence[Any]) -> int:
         return self._session.write(sql, values, prepare=False)
 
-    def _write_many(self, sql: str, values: BoundRows) -> None:
-        self._session.write_many(sql, values)
+    def _write_many(self, sql: str, values: BoundRows) -> int:
+        return self._session.write_many(sql, values)

@@ -8,20 +8,22 @@ from collections.abc import Callable
 from typing import Any, Generic
 
 from store.clock import Clock
-from store.database.engine import Effect, Hook, Transaction
+from store.database.engine import Configured, Effect, Hook, Transaction
 from store.database.failures import ConstraintViolated, DatabaseError
 from store.database.postgres_clock import NOW, PostgresClock
+from store.database.postgres_connection import LONG_MS, STATEMENT_MS
 from store.database.postgres_errors import Remedy
-from store.database.postgres_pool import IDLE_MS, STATEMENT_MS, Pool
+from store.database.postgres_pool import IDLE_MS, Pool
 from store.database.postgres_transaction import PostgresSession, PostgresTransaction
 from store.database.replays import Vanished, answer_once
 from store.database.terms import M, Once, R, Terms
+from store.deadlines import unbounded
 from store.errors import DatabaseDown
+from store.metrics import DATABASE_RETRIES
 
 CONFLICTS = 5
 VIOLATIONS = 2
 LOSSES = 20
-LONG_MS = 60_000
 DOUBT_SECONDS = 5.0
 
 
@@ -33,6 +35,7 @@ class PostgresWrite(Generic[R, M]):
         pool: Pool,
         clock: Clock,
         hooks: list[Hook],
+        configured: Configured,
         fn: Callable[[Transaction], R],
         terms: Terms[R, M],
         *,
@@ -41,17 +44,20 @@ class PostgresWrite(Generic[R, M]):
         self._pool = pool
         self._clock = clock
         self._hooks = hooks
+        self._configured = configured
         self._fn = fn
         self._terms = terms
         self._once: Once[M] | None = None if terms.validate_only else terms.once
         self._statement_ms = LONG_MS if long else STATEMENT_MS
         self._conflicts = self._losses = 0
         self._deadline = 0.0
-        self._committing = self._ran = False
+        self._committing = self._ran = self._is_in_doubt = False
         self._prepared: list[Effect] = []
         self._doubtful: list[Effect] = []
         self.stored = self._once is not None
         self.effects: list[Effect] = []
+        self.has_written = False
+        """Whether a statement that changes rows was committed: one that only reads succeeds on a replica, too."""
 
     def carry_out(self, deadline: float) -> Any:
         """The value, once committed. Raises what the function raised, or what the database made of it."""
@@ -59,15 +65,21 @@ class PostgresWrite(Generic[R, M]):
         while True:
             take = self._pool.take_again if self._losses else self._pool.take
             connection = take(self._deadline)
-            session = PostgresSession(connection)
+            session = PostgresSession(connection, statement_ms=self._statement_ms)
             try:
                 return self._attempt(session)
             except Exception as error:
                 if not self._may_try_again(error, session):
                     raise
+                DATABASE_RETRIES.labels(session.failure.code if session.failure else "vanished").inc()
             finally:
                 session.end()
                 self._pool.give_up(connection)
+            if self._is_in_doubt:
+                # The effect may be there: that is found out, whatever the time of the call.
+                self._is_in_doubt = False
+                with unbounded():
+                    return self.carry_out(self._deadline)
             if self._conflicts:
                 # Jitter, or the two that ran into each other do so again.
                 time.sleep(random.uniform(0.0, 0.005 * 2**self._conflicts))  # noqa: S311 - no secret
@@ -85,18 +97,21 @@ class PostgresWrite(Generic[R, M]):
             self._clock.told(session.number(b"%b; %b" % (begin, NOW)), before)
         else:
             session.command(begin)
-        transaction = PostgresTransaction(session, self._hooks, self._clock.now_us())
+        transaction = PostgresTransaction(session, self._hooks, self._clock.now_us(), self._configured)
         value = self._work(transaction)
+        transaction.conclude()
         if session.failure is not None:
             raise session.failure.error
         if self._terms.validate_only:
             session.command(b"ROLLBACK")
             return value
+        session.go_on()
         self._committing = True
         self._prepared = transaction.effects
-        answer = session.command(b"COMMIT")
+        answer = session.commit()
         if answer != "COMMIT":  # PostgreSQL answers ROLLBACK, and no error, for a transaction that had failed
             raise DatabaseError(f"COMMIT answered {answer}")
+        self.has_written = bool(transaction.written)
         # If a repeated answer ran nothing, the effects are those of this write's own attempt whose COMMIT was lost.
         self.effects = self._prepared if self._ran else self._doubtful
         return value
@@ -127,7 +142,7 @@ class PostgresWrite(Generic[R, M]):
                     "The database was lost while the change was being committed, so whether it was made is unknown: "
                     "look before you repeat it, or send a request_id."
                 ) from error
-            self._doubtful = self._prepared
+            self._doubtful, self._is_in_doubt = self._prepared, True
             # With a request id another attempt is safe: it finds the first one's answer, or waits for it on its key.
             self._deadline = max(self._deadline, time.monotonic() + DOUBT_SECONDS)
         return self._losses <= LOSSES and time.monotonic() < self._deadline

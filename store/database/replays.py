@@ -12,6 +12,7 @@ from store.database.fields import BytesField, IdField, TextField, TimeField
 from store.database.query import Query, Statement, hole, holes_for
 from store.database.terms import M, Once, R, Terms
 from store.errors import DatabaseBusy, RequestIdReused
+from store.metrics import REQUEST_REPLAYS
 
 KEPT_US = 24 * 3600 * 1_000_000
 PURGE_ROWS = 1000
@@ -86,7 +87,9 @@ def answer_once(tx: Transaction, fn: Callable[[Transaction], R], terms: Terms[R,
         body_sha256, reply, expired_at = found
         if expired_at > tx.now:
             if body_sha256 != once.body_sha256:
+                REQUEST_REPLAYS.labels("reused").inc()
                 raise RequestIdReused(once.request_id)
+            REQUEST_REPLAYS.labels("replayed").inc()
             return once.decode(reply)
     answer = terms.reply(fn(tx))
     tx.run(_ANSWER, body_sha256=once.body_sha256, reply=once.encode(answer), expire_time=expire_time, **key)

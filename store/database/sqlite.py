@@ -6,9 +6,10 @@ import atexit
 import logging
 import os
 import threading
+import time
 import weakref
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ from store.database.engine import Database, Hook, Reader, Transaction, run_effec
 from store.database.failures import CannotOpen
 from store.database.query import Query, Row
 from store.database.replays import answer_once
+from store.database.sqlite_copy import copy_connection, remove_drafts
 from store.database.sqlite_errors import DAMAGE, RAISED, read_error, unreadable
 from store.database.sqlite_file import SqliteFile
 from store.database.sqlite_writer import Job, SqliteWriter, describe
 from store.database.terms import PLAIN, M, R, Terms
-from store.errors import DatabaseDown
+from store.deadlines import WATCH, Deadline, current
+from store.errors import DatabaseBusy, DatabaseDown, DeadlinePassed, ReadOnly, StorageFull
+from store.metrics import DATABASE_ENDED, DATABASE_READ, DATABASE_WRITE
 
 log = logging.getLogger("store.database")
+
+READ_SECONDS = 30.0
+"""A read that lasts longer is ended: while it has its snapshot, the write-ahead log cannot be emptied."""
 
 
 class SqliteReader(Reader):
@@ -37,9 +44,39 @@ class SqliteReader(Reader):
         super().__init__(SQLITE, hooks)
         self.connection = connection
         self._cursor = connection.cursor()
-        self.busy = False
         self.is_sound = True
         """False once the disk failed under it: what it keeps of the file in memory may be garbage."""
+        self._lock = threading.Lock()
+        self._deadline: Deadline | None = None
+        self._since = 0.0  # when what is read now began; 0 when nothing is
+        self._took_too_long = False
+
+    def begin_watched(self) -> None:
+        """What follows is ended when its time is over. Raises DeadlinePassed when it is."""
+        deadline = current()
+        if deadline is not None:
+            deadline.check()
+            self._deadline = deadline
+        self._since = time.monotonic()
+
+    def end_watched(self) -> None:
+        """Nothing that follows is ended for what went before."""
+        with self._lock:  # not while it is being ended
+            self._deadline, self._since, self._took_too_long = None, 0.0, False
+
+    def look(self, now: float) -> None:
+        """End what takes too long, from another thread: its statement now, or the next one."""
+        since = self._since  # first: if it is still the same behind the lock, so was the deadline meanwhile
+        deadline = self._deadline
+        over = deadline is not None and deadline.look()
+        if not since or not (over or now - since > READ_SECONDS):
+            return
+        with self._lock:
+            if self._since == since:  # else it has ended meanwhile
+                if not self._took_too_long:
+                    DATABASE_ENDED.labels("deadline" if over else "long_read").inc()
+                self._took_too_long = True
+                self.connection.interrupt()
 
     def begin(self) -> None:
         """Take the snapshot at the first statement from now on."""
@@ -62,18 +99,33 @@ class SqliteReader(Reader):
             raise self._failed(error) from error
 
     def _read(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        self._go_on()
         try:
             return self._cursor.execute(sql, values).fetchall()
         except RAISED as error:
             raise self._failed(error) from error
 
     def _describe(self, sql: str, values: Sequence[Any]) -> tuple[Sequence[Any], list[tuple[Any, ...]]]:
+        self._go_on()
         try:
             return describe(self._cursor, sql, values)
         except RAISED as error:
             raise self._failed(error) from error
 
+    def _go_on(self) -> None:
+        if self._took_too_long:
+            raise self._over()
+        if self._deadline is not None:
+            self._deadline.check()
+
+    def _over(self) -> Exception:
+        if self._deadline is not None and self._deadline.is_over:
+            return DeadlinePassed()
+        return DatabaseBusy("The read took too long. Ask for less at once.")
+
     def _failed(self, error: BaseException) -> Exception:
+        if isinstance(error, apsw.InterruptError):
+            return self._over()
         self.is_sound = self.is_sound and not isinstance(error, DAMAGE)
         return read_error(error)
 
@@ -91,8 +143,12 @@ class SqliteDatabase(Database):
         self._pid = os.getpid()
         self._closed = False
         self._file = SqliteFile(path, lock_wait_seconds=lock_wait_seconds)
+        with suppress(OSError):  # they only take room
+            remove_drafts(self._file.path)
         try:
-            self._writer = SqliteWriter(self._file, clock=clock, hooks=self.hooks, inside=self._inside)
+            self._writer = SqliteWriter(
+                self._file, clock=clock, hooks=self.hooks, configured=self.configured, inside=self._inside
+            )
         except BaseException:
             self._file.release()
             raise
@@ -105,33 +161,58 @@ class SqliteDatabase(Database):
         self._at_exit = _closer(weakref.ref(self))
         atexit.register(self._at_exit)
 
+    @DATABASE_READ.measured
     def read(self, fn: Callable[[Reader], R]) -> R:
         """See `Database.read`."""
         reader = self._reader()
         inside = self._inside
         inside.busy = True
         try:
-            reader.begin()
+            reader.begin_watched()
+            try:
+                reader.begin()
+            except BaseException:
+                reader.end_watched()
+                raise
             try:
                 return fn(reader)
             finally:
+                reader.end_watched()
                 reader.end()
         finally:
             inside.busy = False
 
+    @DATABASE_READ.measured
     def rows(self, query: Query[Row], /, **params: Any) -> list[Row]:
         """See `Database.rows`."""
-        return self._reader().rows(query, **params)
+        reader = self._reader()
+        reader.begin_watched()
+        try:
+            return reader.rows(query, **params)
+        finally:
+            reader.end_watched()
 
+    @DATABASE_READ.measured
     def row(self, query: Query[Row], /, **params: Any) -> Row | None:
         """See `Database.row`."""
-        return self._reader().row(query, **params)
+        reader = self._reader()
+        reader.begin_watched()
+        try:
+            return reader.row(query, **params)
+        finally:
+            reader.end_watched()
 
     def stamp(self, *tables: str) -> Hashable:
         """See `Database.stamp`."""
         writes = self._writer.writes
         return tuple([writes.get(table, 0) for table in tables])
 
+    @property
+    def takes_writes(self) -> bool:
+        """See `Database.takes_writes`; after damage none are taken until the next start."""
+        return not self._writer.has_stopped and super().takes_writes
+
+    @DATABASE_WRITE.measured
     def write(
         self,
         fn: Callable[[Transaction], R],
@@ -152,8 +233,12 @@ class SqliteDatabase(Database):
             def work(tx: Transaction) -> Any:
                 return answer_once(tx, fn, terms, stored)
 
-        job = Job(work, keep=not terms.validate_only, long=long)
+        job = Job(work, keep=not terms.validate_only, long=long, deadline=current())
         self._writer.carry_out(job, self._wait_seconds if wait_seconds is None else wait_seconds)
+        if isinstance(job.error, ReadOnly | StorageFull):
+            self.last_writes.refuse()
+        elif job.error is None and job.written:
+            self.last_writes.succeed()
         if job.error is not None:
             try:
                 raise job.error
@@ -178,6 +263,25 @@ class SqliteDatabase(Database):
         with migrations.on_sqlite(self._file.connect) as database:
             return migrations.pending(database, self._migrations_folder)
 
+    @property
+    def file(self) -> Path:
+        """See `Database.file`."""
+        return self._file.path
+
+    def copy_file(self, target: Path, *, between: Callable[[], object] = lambda: None) -> None:
+        """See `Database.copy_file`."""
+        self._check_usable()
+        try:
+            source = self._file.connect(query_only=True)
+        except CannotOpen as error:
+            raise unreadable() from error
+        with closing(source):
+            copy_connection(source, target, between=between)
+
+    def gauges(self) -> Mapping[str, float]:
+        """See `Database.gauges`."""
+        return {"wal_bytes": self._file.wal_bytes, "writes_waiting": self._writer.waiting}
+
     def close(self) -> None:
         """See `Database.close`."""
         if self._closed:
@@ -187,6 +291,7 @@ class SqliteDatabase(Database):
         self._writer.close()
         with self._opening:
             for reader in list(self._readers):
+                WATCH.remove(reader)
                 reader.connection.close(True)
         self._file.release()
 
@@ -200,6 +305,7 @@ class SqliteDatabase(Database):
             with self._opening:
                 if reader is not None:
                     self._readers.discard(reader)
+                    WATCH.remove(reader)
                     reader.connection.close(True)
                 try:
                     reader = SqliteReader(self._file.connect(query_only=True), self.hooks)
@@ -207,6 +313,7 @@ class SqliteDatabase(Database):
                     log.exception("no further connection to the database can be opened")
                     raise unreadable() from error
                 self._readers.add(reader)
+                WATCH.add(reader)
             self._local.reader = reader
         return reader
 

@@ -43,6 +43,7 @@ class SqliteFile:
     def __init__(self, path: str, *, lock_wait_seconds: float = 0.0) -> None:
         check_library(apsw.sqlite_lib_version())
         self.path = Path(path)
+        self._log = Path(f"{path}-wal")
         if not self.path.parent.is_dir():
             raise CannotOpen(f"The folder of the database does not exist: {self.path.parent}")
         kind = _file_system(self.path.parent.resolve())
@@ -85,6 +86,14 @@ class SqliteFile:
             return self._identify() == self._identity
         except OSError:
             return False
+
+    @property
+    def wal_bytes(self) -> int:
+        """How large the write-ahead log is."""
+        try:
+            return self._log.stat().st_size
+        except OSError:  # there is none, or a disk that is gone: whatever else is asked of it tells
+            return 0
 
     def release(self) -> None:
         """Let another process open the file."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
@@ -19,18 +20,22 @@ import apsw
 
 from store.clock import Clock
 from store.database.dialect import SQLITE
-from store.database.engine import Effect, Hook, Transaction
+from store.database.engine import Configured, Effect, Hook, Transaction
 from store.database.failures import DatabaseError
 from store.database.query import BoundRows
 from store.database.sqlite_errors import DAMAGE, RAISED, write_error
 from store.database.sqlite_file import SqliteFile
-from store.errors import DatabaseBusy, DatabaseDown, ReadOnly
+from store.deadlines import LOOK_SECONDS, Deadline
+from store.errors import DatabaseBusy, DatabaseDown, DeadlinePassed, ReadOnly
+from store.metrics import DATABASE_ENDED, DATABASE_GROUP
 
 log = logging.getLogger("store.database")
 
 GROUP = 16
 QUEUE_LIMIT = 1000
 ROWS_TOGETHER = 16
+LOG_MOST_BYTES = 2**30
+"""Nothing more is written while the write-ahead log is so long and cannot be emptied, or it would fill the disk."""
 
 _INSERTS_ROW = re.compile(r"INSERT INTO [^()]* \([^()]*\) VALUES (\((?:\?, )*\?\))")
 
@@ -38,10 +43,12 @@ _INSERTS_ROW = re.compile(r"INSERT INTO [^()]* \([^()]*\) VALUES (\((?:\?, )*\?\
 class SqliteTransaction(Transaction):
     """A job's hold on the writer's connection."""
 
-    def __init__(self, connection: apsw.Connection, hooks: list[Hook], now: int) -> None:
-        super().__init__(SQLITE, hooks, now)
+    def __init__(self, connection: apsw.Connection, hooks: list[Hook], now: int, configured: Configured) -> None:
+        super().__init__(SQLITE, hooks, now, configured)
         self._connection = connection
         self._cursor = connection.cursor()
+        self.deadline: Deadline | None = None
+        """When the attempt is over, whatever the job would still do."""
         self.failure: BaseException | None = None
         """The first error of SQLite; with it the attempt is over, whatever the job makes of it."""
 
@@ -90,9 +97,10 @@ class SqliteTransaction(Transaction):
     def _write_rarely(self, sql: str, values: Sequence[Any]) -> int:
         return self._write(sql, values)
 
-    def _write_many(self, sql: str, values: BoundRows) -> None:
+    def _write_many(self, sql: str, values: BoundRows) -> int:
         self._go_on()
         together = _several(sql, len(values)) if len(values) <= ROWS_TOGETHER else None
+        before = self._connection.total_changes()
         try:
             if together is None:
                 self._cursor.executemany(sql, values)
@@ -100,10 +108,14 @@ class SqliteTransaction(Transaction):
                 self._cursor.execute(together, list(chain.from_iterable(values)))
         except RAISED as error:
             raise self._failed(error) from error
+        return self._connection.total_changes() - before
 
     def _go_on(self) -> None:
         # A full disk ends the whole transaction. A statement after that would be committed by itself, at once.
         if self.failure is not None:
+            raise self.failure
+        if self.deadline is not None and self.deadline.is_over:
+            self.failure = DeadlinePassed()
             raise self.failure
 
     def _failed(self, error: BaseException) -> BaseException:
@@ -131,12 +143,15 @@ def describe(cursor: apsw.Cursor, sql: str, values: Sequence[Any]) -> tuple[Sequ
 class Job:
     """One write on its way."""
 
-    __slots__ = ("_done", "effects", "error", "keep", "long", "value", "work", "written")
+    __slots__ = ("_done", "deadline", "effects", "error", "keep", "long", "value", "work", "written")
 
-    def __init__(self, work: Callable[[Transaction], Any], *, keep: bool, long: bool) -> None:
+    def __init__(
+        self, work: Callable[[Transaction], Any], *, keep: bool, long: bool, deadline: Deadline | None = None
+    ) -> None:
         self.work = work
         self.keep = keep
         self.long = long
+        self.deadline = deadline
         self.value: Any = None
         self.error: BaseException | None = None
         self.effects: list[Effect] = []
@@ -156,10 +171,19 @@ class Job:
 class SqliteWriter:
     """Owns the writing connection, and with it BEGIN, SAVEPOINT and COMMIT."""
 
-    def __init__(self, file: SqliteFile, *, clock: Clock, hooks: list[Hook], inside: threading.local) -> None:
+    def __init__(
+        self,
+        file: SqliteFile,
+        *,
+        clock: Clock,
+        hooks: list[Hook],
+        configured: Configured,
+        inside: threading.local,
+    ) -> None:
         self._file = file
         self._clock = clock
         self._hooks = hooks
+        self._configured = configured
         self._inside = inside
         self._connection = file.connect()
         self._execute = self._connection.cursor().execute
@@ -174,7 +198,15 @@ class SqliteWriter:
         self._thread.start()
 
     def carry_out(self, job: Job, wait_seconds: float) -> None:
-        """Have the job done and committed, or its error set. Raises `DatabaseBusy` when its turn did not come."""
+        """Have the job done and committed, or its error set. Raises `DatabaseBusy` when its turn did not come,
+        `DeadlinePassed` when its time was over before that.
+
+        One that has begun is not interrupted, because it shares its transaction with others; it ends by itself at its
+        next statement.
+        """
+        deadline = job.deadline
+        if deadline is not None:
+            deadline.begin()
         with self._arrived:
             if self._closing:
                 raise DatabaseDown("The server is shutting down.")
@@ -182,14 +214,32 @@ class SqliteWriter:
                 raise DatabaseBusy
             self._jobs.append(job)
             self._arrived.notify()
-        if not job.wait(max(0.0, wait_seconds)):
+        until = time.monotonic() + max(0.0, wait_seconds)
+        while not job.wait(max(0.0, min(LOOK_SECONDS, until - time.monotonic()))):
+            over = deadline is not None and deadline.look()
+            if not over and time.monotonic() < until:
+                continue
             with self._arrived:
                 withdrawn = job in self._jobs
                 if withdrawn:
                     self._jobs.remove(job)
             if withdrawn:
-                raise DatabaseBusy
+                if not over:
+                    raise DatabaseBusy
+                DATABASE_ENDED.labels("deadline").inc()
+                raise DeadlinePassed
             job.wait(-1)  # it has begun, and will be told apart from what was never done
+            return
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether nothing is written any more, until the next start."""
+        return self._stopped is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not begun."""
+        return len(self._jobs)
 
     def close(self) -> None:
         """Do what is queued, then end."""
@@ -228,6 +278,10 @@ class SqliteWriter:
                 for job in waiting:
                     self._fail(job, ReadOnly())
                 return
+            if not self._has_room():
+                for job in waiting:
+                    self._fail(job, DatabaseBusy("The database's log is too long; nothing was changed. Try again."))
+                return
             try:
                 waiting = self._attempt(waiting)
             except Exception as error:  # a bug here, or SQLite refusing a SAVEPOINT: nobody may wait for ever
@@ -237,6 +291,19 @@ class SqliteWriter:
                 for job in waiting:
                     self._fail(job, DatabaseError(f"the writer failed: {error}"))
                 return
+
+    def _has_room(self) -> bool:
+        """Whether the log may grow: it is short enough, or can be copied into the file, which no reader hinders."""
+        if self._file.wal_bytes < LOG_MOST_BYTES:
+            return True
+        try:
+            frames, copied = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except RAISED as error:
+            self._note_damage(error)
+            return False
+        if frames != copied:
+            log.error("no writes: a reader keeps the write-ahead log from being emptied")
+        return frames == copied
 
     def _attempt(self, jobs: list[Job]) -> list[Job]:
         """One transaction; the jobs that it must be tried again for, because the transaction was lost."""
@@ -273,6 +340,7 @@ class SqliteWriter:
                 for job in jobs:
                     self._commit([job])
             return
+        DATABASE_GROUP.observe(len(jobs))
         writes = self.writes
         for job in jobs:
             for table in job.written:
@@ -282,10 +350,12 @@ class SqliteWriter:
         """Run one job up to, not including, COMMIT; whether it lost the transaction."""
         if nested:
             self._execute("SAVEPOINT job")
-        transaction = SqliteTransaction(self._connection, self._hooks, self._clock.now_us())
+        transaction = SqliteTransaction(self._connection, self._hooks, self._clock.now_us(), self._configured)
+        transaction.deadline = job.deadline
         job.error, job.effects, job.written = None, [], ()
         try:
             job.value = job.work(transaction)
+            transaction.conclude()
             job.error = transaction.failure
         except BaseException as error:  # noqa: BLE001 - the caller's, whatever it is; this thread serves the others
             job.error = error

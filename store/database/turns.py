@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+LOOK_SECONDS: Final = 0.05
 
 
 class Turns:
@@ -16,12 +21,17 @@ class Turns:
         self._waiting: deque[threading.Lock] = deque()
 
     @property
+    def free(self) -> int:
+        """How many turns nobody has."""
+        return self._free
+
+    @property
     def waiting(self) -> int:
         """How many wait for their turn."""
         return len(self._waiting)
 
-    def acquire(self, *, timeout: float) -> bool:
-        """Wait for a turn, this many seconds at most; whether it came."""
+    def acquire(self, *, timeout: float, given_up: Callable[[], bool] | None = None) -> bool:
+        """Wait for a turn, this many seconds at most and until `given_up` says so; whether it came."""
         with self._lock:
             if self._free:  # then nobody waits
                 self._free -= 1
@@ -29,7 +39,7 @@ class Turns:
             turn = threading.Lock()
             turn.acquire()
             self._waiting.append(turn)
-        if turn.acquire(timeout=timeout):
+        if _acquired(turn, timeout, given_up):
             return True
         with self._lock:
             if turn not in self._waiting:
@@ -44,3 +54,13 @@ class Turns:
                 self._waiting.popleft().release()
             else:
                 self._free += 1
+
+
+def _acquired(turn: threading.Lock, timeout: float, given_up: Callable[[], bool] | None) -> bool:
+    if given_up is None:
+        return turn.acquire(timeout=timeout)
+    until = time.monotonic() + timeout
+    while not turn.acquire(timeout=max(0.0, min(LOOK_SECONDS, until - time.monotonic()))):
+        if given_up() or time.monotonic() >= until:
+            return False
+    return True

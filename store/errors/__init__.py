@@ -14,6 +14,7 @@ from store.errors.access import (
     CredentialsInvalid,
     ProjectForbidden,
     ScopeMissing,
+    TokenEnded,
     TokenNotFound,
 )
 from store.errors.blobs import (
@@ -30,6 +31,7 @@ from store.errors.commits import (
 from store.errors.database import (
     DatabaseBusy,
     DatabaseDown,
+    DatabaseNotAFile,
     LockTimeout,
     ReadOnly,
     StorageFull,
@@ -47,6 +49,7 @@ from store.errors.kinds import (
     Aborted,
     AlreadyExists,
     DataLoss,
+    DeadlineExceeded,
     FailedPrecondition,
     FieldViolation,
     InvalidArgument,
@@ -70,6 +73,7 @@ from store.errors.organizations import (
     RepositoryNotFound,
 )
 from store.errors.queries import QueryInvalid
+from store.errors.quotas import QuotaExceeded
 from store.errors.releases import (
     EtagMismatch,
     ReleaseHasHealth,
@@ -77,6 +81,7 @@ from store.errors.releases import (
     ReleasesNotFound,
 )
 from store.errors.requests import (
+    DeadlinePassed,
     FrameOutOfOrder,
     InvalidField,
     PageTokenInvalid,
@@ -111,6 +116,9 @@ __all__ = [
     "DataLoss",
     "DatabaseBusy",
     "DatabaseDown",
+    "DatabaseNotAFile",
+    "DeadlineExceeded",
+    "DeadlinePassed",
     "DigestMismatch",
     "EtagMismatch",
     "FailedPrecondition",
@@ -135,6 +143,7 @@ __all__ = [
     "ProjectNotFound",
     "ProjectNotInRelease",
     "QueryInvalid",
+    "QuotaExceeded",
     "ReadOnly",
     "ReadOutOfRange",
     "RegistryError",
@@ -150,6 +159,7 @@ __all__ = [
     "SizeMismatch",
     "StorageFull",
     "ThresholdNotFound",
+    "TokenEnded",
     "TokenNotFound",
     "TooManyThresholds",
     "Unauthenticated",

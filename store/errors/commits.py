@@ -50,7 +50,7 @@ class CommitNotFound(NotFound):
 
     def __init__(self, commit_id: str) -> None:
         super().__init__(
-            f"No release that this token may read holds a commit whose id is or begins with {commit_id}.",
+            f"No release that you may read holds a commit whose id is or begins with {commit_id}.",
             metadata={"commit_id": commit_id},
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from store.errors.kinds import ResourceExhausted, Unavailable
+from store.errors.kinds import FailedPrecondition, ResourceExhausted, Unavailable
 
 
 class DatabaseBusy(Unavailable):
@@ -66,5 +66,20 @@ class StorageFull(ResourceExhausted):
         *,
         metadata: Mapping[str, str] | None = None,
         retry_after_seconds: float | None = 30.0,
+    ) -> None:
+        super().__init__(message, metadata=metadata, retry_after_seconds=retry_after_seconds)
+
+
+class DatabaseNotAFile(FailedPrecondition):
+    """A copy of the database file was asked for, and the database is PostgreSQL."""
+
+    reason: ClassVar[str] = "DATABASE_NOT_A_FILE"  # else its capitals would make it NOT_AFILE
+
+    def __init__(
+        self,
+        message: str = "The database is PostgreSQL, which is no file: `release-server backup` copies it where it is.",
+        *,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message, metadata=metadata, retry_after_seconds=retry_after_seconds)

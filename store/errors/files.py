@@ -10,7 +10,7 @@ class FileNotFound(NotFound):
 
     def __init__(self, organization: str, version: str, uid: str) -> None:
         name = f"organizations/{organization}/releases/{version}/files/{uid}"
-        super().__init__(f"{name} does not exist, or this token may not see it.", metadata={"name": name})
+        super().__init__(f"{name} does not exist, or you may not see it.", metadata={"name": name})
 
 
 class FileExists(AlreadyExists):

@@ -56,6 +56,10 @@ class InvalidArgument(RegistryError):
     """The request is wrong whatever the state of the registry."""
 
 
+class DeadlineExceeded(RegistryError):
+    """The work did not end in time."""
+
+
 class OutOfRange(RegistryError):
     """The position asked for lies beyond what there is."""
 

@@ -13,7 +13,7 @@ class OrganizationNotFound(NotFound):
 
     def __init__(self, slug: str) -> None:
         name = f"organizations/{slug}"
-        super().__init__(f"{name} does not exist, or this token may not see it.", metadata={"name": name})
+        super().__init__(f"{name} does not exist, or you may not see it.", metadata={"name": name})
 
 
 class ProjectNotFound(NotFound):
@@ -21,7 +21,7 @@ class ProjectNotFound(NotFound):
 
     def __init__(self, organization: str, slug: str) -> None:
         name = f"organizations/{organization}/projects/{slug}"
-        super().__init__(f"{name} does not exist, or this token may not see it.", metadata={"name": name})
+        super().__init__(f"{name} does not exist, or you may not see it.", metadata={"name": name})
 
 
 class RepositoryNotFound(NotFound):
@@ -29,7 +29,7 @@ class RepositoryNotFound(NotFound):
 
     def __init__(self, organization: str, uid: str) -> None:
         name = f"organizations/{organization}/repositories/{uid}"
-        super().__init__(f"{name} does not exist, or this token may not see it.", metadata={"name": name})
+        super().__init__(f"{name} does not exist, or you may not see it.", metadata={"name": name})
 
 
 class OrganizationExists(AlreadyExists):

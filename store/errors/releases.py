@@ -13,7 +13,7 @@ class ReleaseNotFound(NotFound):
 
     def __init__(self, organization: str, version: str) -> None:
         name = f"organizations/{organization}/releases/{version}"
-        super().__init__(f"{name} does not exist, or this token may not see it.", metadata={"name": name})
+        super().__init__(f"{name} does not exist, or you may not see it.", metadata={"name": name})
 
 
 class ReleasesNotFound(NotFound):
@@ -30,10 +30,10 @@ class ReleasesNotFound(NotFound):
         others = len({version for _, version in missing}) - 1
         more = f"; the same is true of {others:,} more that {'was' if others == 1 else 'were'} named" if others else ""
         super().__init__(
-            f"{first} does not exist, or this token may not see it{more}.",
+            f"{first} does not exist, or you may not see it{more}.",
             metadata={"name": first, "missing_count": str(len(missing))},
             violations=[
-                FieldViolation(f"names[{index}]", f"{version} does not exist, or this token may not see it")
+                FieldViolation(f"names[{index}]", f"{version} does not exist, or you may not see it")
                 for index, version in missing
             ],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.errors.kinds import FailedPrecondition, FieldViolation, InvalidArgument
+from store.errors.kinds import DeadlineExceeded, FailedPrecondition, FieldViolation, InvalidArgument
 
 
 class InvalidField(InvalidArgument):
@@ -24,6 +24,14 @@ class PageTokenInvalid(InvalidArgument):
         super().__init__(
             f"The page token {text}.", violations=(FieldViolation("page_token", f"The page token {text}."),)
         )
+
+
+class DeadlinePassed(DeadlineExceeded):
+    """The call ran longer than its caller, or the server, allows, or nobody waits for its answer any more. What was
+    under way changed nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("The call did not end within its deadline. Parts that were committed remain.")
 
 
 class RequestIdReused(FailedPrecondition):

@@ -10,7 +10,7 @@ class ThresholdNotFound(NotFound):
 
     def __init__(self, organization: str, project: str, uid: str) -> None:
         name = f"organizations/{organization}/projects/{project}/thresholds/{uid}"
-        super().__init__(f"{name} does not exist, or this token may not see it.", metadata={"name": name})
+        super().__init__(f"{name} does not exist, or you may not see it.", metadata={"name": name})
 
 
 class TooManyThresholds(FailedPrecondition):

@@ -15,7 +15,7 @@ class UploadNotFound(NotFound):
     def __init__(self, organization: str, upload_id: str) -> None:
         name = f"organizations/{organization}/uploads/{upload_id}"
         super().__init__(
-            f"{name} does not exist, has ended by itself, or is not this token's to see.", metadata={"name": name}
+            f"{name} does not exist, has ended by itself, or is not yours to see.", metadata={"name": name}
         )
 
 

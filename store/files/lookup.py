@@ -17,6 +17,7 @@ from store.database import Database, Query, Reader, hole, query_shape
 from store.errors import ChunkLost, FileNotFound, ReadOutOfRange, ScopeMissing
 from store.files.models import NO_PROJECT, ReleaseFile
 from store.files.rows import FileKind, FileRow, select_files, visible_projects
+from store.metrics import DOWNLOADED_BYTES
 from store.organizations.lookup import find_organization
 from store.organizations.rows import OrganizationRow
 from store.releases.lookup import readable_release
@@ -77,11 +78,17 @@ def _data(database: Database, file: FileRow, data: Generator[bytes, None, None])
     """The same; whose content was collected while it was read, because the file was deleted, was not found."""
     with closing(data):
         try:
-            yield from data
+            # Without a name for them: nobody keeps a piece here while a slow peer takes it.
+            yield from map(_counted, data)
         except ContentMissing:
             if database.row(_STANDS, id=file.id, content_id=file.content_id) is None:
                 raise FileNotFound(file.organization, file.version, str(uuid.UUID(bytes=file.id))) from None
             raise ChunkLost(file.sha256.hex()) from None
+
+
+def _counted(piece: bytes) -> bytes:
+    DOWNLOADED_BYTES.inc(len(piece))
+    return piece
 
 
 def get_file(database: Database, access: Access, *, organization: str, version: str, file_id: bytes) -> FileRow:

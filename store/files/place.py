@@ -15,6 +15,7 @@ from store.files.lookup import file_by_id, file_by_key
 from store.files.models import NO_DIST, NO_PROJECT, ReleaseFile
 from store.files.rows import FileDraft, FileRow, UploadDraft
 from store.organizations.models import ProjectSlug
+from store.quotas.charges import charge
 from store.releases.activities import record_of_release
 from store.releases.models import Release, ReleaseProject
 from store.releases.rows import ReleaseRow
@@ -137,6 +138,7 @@ def place_file(
     )
     if standing is None:
         tx.run(_COUNT, id=release.id, added=1)
+        charge(tx, release.organization_id, file_count=1)
     created = file_by_id(tx, release, file_id)
     assert created is not None, "it was inserted just now, and its content exists"
     if standing is not None:
@@ -150,6 +152,7 @@ def remove_file(tx: Transaction, release: ReleaseRow, file: FileRow) -> None:
     tx.run(_DELETE, id=file.id)
     touch_content(tx, file.content_id)
     tx.run(_COUNT, id=release.id, added=-1)
+    charge(tx, release.organization_id, file_count=-1)
     crashpoint("file.out_of_rows")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -23,11 +24,13 @@ from store.database import Database, Query, Reader, Statement, Transaction, hole
 from store.database.batches import batches, filled, holes
 from store.deploys.environments import environment_ids
 from store.deploys.models import Environment, ReleaseEnvironment
+from store.errors import AdoptionBusy
 from store.health.linking import MOST_VERSIONS, Link, UnlinkedSeries, is_fit, link_series
 from store.health.models import HealthHour, HealthProject, HealthSeries
 from store.health.series import ALL_VERSIONS
 from store.health.windows import HOUR_US, hour_of
 from store.leases import Job, Lease, holding_lease
+from store.metrics import ADOPTION_CHANGES, ADOPTION_RUNS, ADOPTION_SECONDS
 from store.releases.models import Release
 
 log = logging.getLogger(__name__)
@@ -104,7 +107,7 @@ def run_adoption(db: Database, *, stopped: Callable[[], bool] = lambda: False) -
 
     Raises AdoptionBusy when another server is at it, or took over from this one; DatabaseBusy, DatabaseDown.
     """
-    with holding_lease(db, Job.ADOPTION) as lease:
+    with _counted(), holding_lease(db, Job.ADOPTION) as lease:
         return _run(db, lease, stopped)
 
 
@@ -113,10 +116,24 @@ def run_adoption_hourly(db: Database, *, stopped: Callable[[], bool] = lambda: F
 
     A run that was cut, or whose server died, was none: whoever looks next goes on.
     """
-    with holding_lease(db, Job.ADOPTION) as lease:
+    with _counted(), holding_lease(db, Job.ADOPTION) as lease:
         return _run(db, lease, stopped) if lease.is_due(every_us=TURN_US) else AdoptionRun()
 
 
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Counts what does not come to its end."""
+    try:
+        yield
+    except AdoptionBusy:
+        ADOPTION_RUNS.labels("busy").inc()
+        raise
+    except Exception:
+        ADOPTION_RUNS.labels("failed").inc()
+        raise
+
+
+@ADOPTION_SECONDS.time()
 def _run(db: Database, lease: Lease, stopped: Callable[[], bool]) -> AdoptionRun:
     run = AdoptionRun()
     for project_id, organization_id in _active_projects(db):
@@ -138,6 +155,7 @@ def _run(db: Database, lease: Lease, stopped: Callable[[], bool]) -> AdoptionRun
                 return run
             project.replace(findings.replaced[start : start + _REPLACED_AT_ONCE])
     lease.turn_done(every_us=TURN_US)
+    ADOPTION_RUNS.labels("done").inc()
     if run.changes:
         fields = {"adopted": run.adopted, "replaced": run.replaced, "created": run.created, "projects": run.projects}
         log.info("adoption", extra={"fields": fields})
@@ -325,11 +343,15 @@ class _Project:
         adopted, created = done
         self.run.adopted += adopted
         self.run.created += created
+        ADOPTION_CHANGES.labels("adopted").inc(adopted)
+        ADOPTION_CHANGES.labels("created").inc(created)
         crashpoint("adoption.adopted")
 
     def replace(self, rows: Sequence[_Adopted]) -> None:
         """Some hundred of them."""
-        self.run.replaced += self.db.write(partial(self._replace, rows=rows))
+        replaced: int = self.db.write(partial(self._replace, rows=rows))
+        self.run.replaced += replaced
+        ADOPTION_CHANGES.labels("replaced").inc(replaced)
         crashpoint("adoption.replaced")
 
     def _adopt(self, tx: Transaction, *, parts: Sequence[_Part]) -> tuple[int, int]:

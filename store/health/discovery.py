@@ -20,6 +20,7 @@ from store.health.locks import LOCK_HEALTH
 from store.health.models import HealthProject, HealthSeries
 from store.health.sought import EVERY_US
 from store.health.windows import DAY_US
+from store.metrics import DISCOVERY
 from store.organizations.models import Organization, OrganizationSlug
 from store.organizations.project_cache import projects_of
 
@@ -127,6 +128,9 @@ def discover(db: Database, project_ids: Collection[bytes], *, stopped: Stopped =
                 skipped += len(versions) - len(done.links)
                 if stopped():
                     break
+    DISCOVERY.labels("created").inc(created)
+    DISCOVERY.labels("linked").inc(linked)
+    DISCOVERY.labels("skipped").inc(skipped)
     return Discovered(created, linked, skipped, waiting)
 
 

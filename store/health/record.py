@@ -5,6 +5,7 @@ A call is cut into parts of some thousand items, each of them one transaction: s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
@@ -20,6 +21,7 @@ from store.health.items import AHEAD_US, Recorded, Refusal, SessionCounts, Sessi
 from store.health.record_project import ProjectItems, lock_health, make_health, record_of_project
 from store.health.users import user_numbers, users_key
 from store.health.windows import DAY_US
+from store.metrics import SESSION_ITEMS, SESSION_ITEMS_REFUSED
 from store.organizations.lookup import find_organization
 
 PART: Final = 2000
@@ -32,7 +34,7 @@ _PROJECT: Final = attrgetter("project")
 _USER: Final = attrgetter("user")
 _START: Final = attrgetter("start_time")
 
-_FORBIDDEN: Final = "is not there, or this token is no member of it"
+_FORBIDDEN: Final = "is not there, or you are no member of it"
 
 
 class _Where(NamedTuple):
@@ -85,12 +87,16 @@ def record_sessions(
         by_project = _by_project(part, where)
         done: _Part = db.write(partial(_recorded, where.organization_id, by_project, users), wait_seconds=wait_seconds)
         crashpoint("sessions.recorded")
+        SESSION_ITEMS.labels("recorded").inc(done.recorded)
+        SESSION_ITEMS.labels("known").inc(done.known)
         recorded, known = recorded + done.recorded, known + done.known
         unlinked |= done.unlinked
         for project_id in sorted(done.gone):
             gone = by_project[project_id]
             refused += [_forbidden(UPDATES, place) for place in gone.update_places]
             refused += [_forbidden(COUNTS, place) for place in gone.counts_places]
+    for reason, count in Counter(refusal.reason for refusal in refused).items():
+        SESSION_ITEMS_REFUSED.labels(reason).inc(count)
     return Recorded(recorded, known, tuple(refused), frozenset(unlinked))
 
 

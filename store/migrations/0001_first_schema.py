@@ -15,6 +15,7 @@ SQLITE = [
         "subject" TEXT NOT NULL,
         "data" TEXT NOT NULL,
         "token_id" BLOB NOT NULL,
+        "certificate" TEXT NOT NULL,
         "caller" TEXT NOT NULL,
         "happen_time" INTEGER NOT NULL
     )""",
@@ -266,6 +267,9 @@ SQLITE = [
         "early_adopter" INTEGER NOT NULL,
         "events_member_admin" INTEGER NOT NULL,
         "alerts_member_write" INTEGER NOT NULL,
+        "quota_stored_bytes" INTEGER,
+        "quota_file_count" INTEGER,
+        "quota_stream_count" INTEGER,
         "create_time" INTEGER NOT NULL,
         "update_time" INTEGER NOT NULL,
         "delete_time" INTEGER
@@ -279,6 +283,14 @@ SQLITE = [
         "slug" TEXT NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL
     )""",
+    """CREATE TABLE "organization_usage" (
+        "organization_id" BLOB NOT NULL,
+        "shard" INTEGER NOT NULL,
+        "stored_bytes" INTEGER NOT NULL,
+        "file_count" INTEGER NOT NULL,
+        "is_limited" INTEGER NOT NULL,
+        PRIMARY KEY ("organization_id", "shard")
+    ) WITHOUT ROWID""",
     """CREATE TABLE "pack" (
         "id" BLOB NOT NULL PRIMARY KEY,
         "organization_id" BLOB NOT NULL,
@@ -538,6 +550,8 @@ SQLITE = [
         "display_name" TEXT NOT NULL,
         "secret_sha256" BLOB NOT NULL,
         "secret_suffix" TEXT NOT NULL,
+        "old_secret_sha256" BLOB,
+        "old_secret_expire_time" INTEGER,
         "scopes" TEXT NOT NULL,
         "all_projects" INTEGER NOT NULL,
         "create_time" INTEGER NOT NULL,
@@ -546,6 +560,8 @@ SQLITE = [
     )""",
     """CREATE UNIQUE INDEX "token_secret_sha256"
         ON "token" ("secret_sha256")""",
+    """CREATE UNIQUE INDEX "token_old_secret_sha256"
+        ON "token" ("old_secret_sha256")""",
     """CREATE UNIQUE INDEX "token_organization_id_id"
         ON "token" ("organization_id", "id")""",
     """CREATE TABLE "token_project" (
@@ -591,6 +607,7 @@ POSTGRESQL = [
         "subject" TEXT COLLATE "C" NOT NULL,
         "data" TEXT COLLATE "C" NOT NULL,
         "token_id" BYTEA NOT NULL,
+        "certificate" TEXT COLLATE "C" NOT NULL,
         "caller" TEXT COLLATE "C" NOT NULL,
         "happen_time" BIGINT NOT NULL
     )""",
@@ -848,6 +865,9 @@ POSTGRESQL = [
         "early_adopter" BOOLEAN NOT NULL,
         "events_member_admin" BOOLEAN NOT NULL,
         "alerts_member_write" BOOLEAN NOT NULL,
+        "quota_stored_bytes" BIGINT,
+        "quota_file_count" BIGINT,
+        "quota_stream_count" BIGINT,
         "create_time" BIGINT NOT NULL,
         "update_time" BIGINT NOT NULL,
         "delete_time" BIGINT
@@ -860,6 +880,14 @@ POSTGRESQL = [
     """CREATE TABLE "organization_slug" (
         "slug" TEXT COLLATE "C" NOT NULL PRIMARY KEY,
         "organization_id" BYTEA NOT NULL
+    )""",
+    """CREATE TABLE "organization_usage" (
+        "organization_id" BYTEA NOT NULL,
+        "shard" BIGINT NOT NULL,
+        "stored_bytes" BIGINT NOT NULL,
+        "file_count" BIGINT NOT NULL,
+        "is_limited" BOOLEAN NOT NULL,
+        PRIMARY KEY ("organization_id", "shard")
     )""",
     """CREATE TABLE "pack" (
         "id" BYTEA NOT NULL PRIMARY KEY,
@@ -1120,6 +1148,8 @@ POSTGRESQL = [
         "display_name" TEXT COLLATE "C" NOT NULL,
         "secret_sha256" BYTEA NOT NULL,
         "secret_suffix" TEXT COLLATE "C" NOT NULL,
+        "old_secret_sha256" BYTEA,
+        "old_secret_expire_time" BIGINT,
         "scopes" TEXT COLLATE "C" NOT NULL,
         "all_projects" BOOLEAN NOT NULL,
         "create_time" BIGINT NOT NULL,
@@ -1128,6 +1158,8 @@ POSTGRESQL = [
     )""",
     """CREATE UNIQUE INDEX "token_secret_sha256"
         ON "token" ("secret_sha256")""",
+    """CREATE UNIQUE INDEX "token_old_secret_sha256"
+        ON "token" ("old_secret_sha256")""",
     """CREATE UNIQUE INDEX "token_organization_id_id"
         ON "token" ("organization_id", "id")""",
     """CREATE TABLE "token_project" (

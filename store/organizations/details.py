@@ -51,7 +51,13 @@ DETAILS_COLUMNS: Final = (
 )
 """The columns of an `OrganizationDetails`, in its order."""
 
-_NULLABLE: Final = ("avatar_content_id", "avatar_uid")
+_NULLABLE: Final = (
+    "avatar_content_id",
+    "avatar_uid",
+    "quota_stored_bytes",
+    "quota_file_count",
+    "quota_stream_count",
+)
 
 
 def stored_details(*columns: Any) -> OrganizationDetails:

@@ -25,6 +25,7 @@ from store.files.models import ReleaseFile
 from store.health.drain import drain_health_of_organization, drain_health_of_project
 from store.health.models import Threshold
 from store.organizations.models import DrainingProject, Organization, Project, ProjectSlug, Repository
+from store.quotas.charges import charge
 from store.releases.delete import mark_deleted
 from store.releases.drain import drain_deleted_releases
 from store.releases.models import Release, ReleaseProject
@@ -48,7 +49,7 @@ _DRAINING_PROJECTS: Final = Query(
     DrainingProject.select(DrainingProject.project_id).order_by(DrainingProject.project_id)
 )
 _LOCK_PROJECT: Final = Query(
-    DrainingProject.select(DrainingProject.delete_time).where(
+    DrainingProject.select(DrainingProject.delete_time, DrainingProject.organization_id).where(
         DrainingProject.project_id == hole(DrainingProject.project_id)
     )
 )
@@ -225,7 +226,7 @@ def _drain_project(tx: Transaction, project_id: bytes) -> int | None:
     releases = tx.rows(_RELEASES_OF_PROJECT, project_id=project_id, limit=MOST_RELEASES)
     room = MOST_ROWS
     for (release_id,) in releases:
-        room -= _detach(tx, release_id, project_id, room)
+        room -= _detach(tx, release_id, project_id, room, organization_id=found[1])
         if room <= 0:
             break
     if releases:
@@ -240,11 +241,12 @@ def _drain_project(tx: Transaction, project_id: bytes) -> int | None:
     return None
 
 
-def _detach(tx: Transaction, release_id: bytes, project_id: bytes, room: int) -> int:
+def _detach(tx: Transaction, release_id: bytes, project_id: bytes, room: int, *, organization_id: bytes) -> int:
     """Take the project from the release, unless its files and deploys there are more rows than `room`; how many rows
     that was."""
     release = tx.lock(_LOCK_RELEASE, release_id=release_id)
     files = tx.run(_FILES_OF_PROJECT, release_id=release_id, project_id=project_id, limit=room)
+    charge(tx, organization_id, file_count=-files)
     deploys = detach_deploys(tx, release_id, project_id, room - files) if files < room else 0
     rows = files + deploys + 1
     if rows <= room:

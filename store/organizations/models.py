@@ -11,8 +11,8 @@ from store.database.fields import CountField, FlagField, IdField, TextField, Tim
 
 class Organization(Model):
     """avatar_type is an AvatarType, avatar_content_id the content that holds the uploaded picture, avatar_uid what
-    tells it from earlier ones. An organization with a delete_time is gone for everybody; its row stays until the drain
-    has removed all that is its own, and its slugs stay for ever."""
+    tells it from earlier ones. A quota that is NULL is as the settings say. An organization with a delete_time is gone
+    for everybody; its row stays until the drain has removed all that is its own, and its slugs stay for ever."""
 
     id = IdField(primary_key=True)
     slug = TextField()
@@ -27,6 +27,9 @@ class Organization(Model):
     early_adopter = FlagField()
     events_member_admin = FlagField()
     alerts_member_write = FlagField()
+    quota_stored_bytes = CountField(null=True)
+    quota_file_count = CountField(null=True)
+    quota_stream_count = CountField(null=True)
     create_time = TimeField()
     update_time = TimeField()
     delete_time = TimeField(null=True)

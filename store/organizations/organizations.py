@@ -10,7 +10,7 @@ from store.access.access import Access
 from store.access.scopes import INSTALLATION_ADMIN, SCOPES
 from store.activity.record import record_activity
 from store.database import PLAIN, Database, Query, Reader, Statement, Terms, Transaction, hole, holes_for, new_id
-from store.errors import InvalidField, OrganizationExists, OrganizationNotFound
+from store.errors import InvalidField, OrganizationExists, OrganizationNotFound, ScopeMissing
 from store.organizations.details import (
     BY_ID,
     DETAILS_COLUMNS,
@@ -27,6 +27,8 @@ from store.organizations.models import Organization, OrganizationSlug
 from store.organizations.rows import ORGANIZATION_COLUMNS, OrganizationRow, organization_row
 from store.organizations.slugs import check_slug
 from store.paging import Page, PageRequest, page_of, paged
+from store.quotas.quota import Usage
+from store.quotas.usage import default_quota, set_limited, usage_of
 
 M = TypeVar("M")
 
@@ -48,11 +50,15 @@ class OrganizationDraft:
     early_adopter: bool = False
     events_member_admin: bool = False
     alerts_member_write: bool = False
+    quota_stored_bytes: int | None = None
+    quota_file_count: int | None = None
+    quota_stream_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrganizationChanges:
-    """What to change of an organization; None leaves as it is, an empty display_name or role clears it."""
+    """What to change of an organization; None leaves as it is, an empty display_name or role clears it, and so does
+    CLEARED for a quota."""
 
     slug: str | None = None
     display_name: str | None = None
@@ -64,6 +70,9 @@ class OrganizationChanges:
     early_adopter: bool | None = None
     events_member_admin: bool | None = None
     alerts_member_write: bool | None = None
+    quota_stored_bytes: int | None = None
+    quota_file_count: int | None = None
+    quota_stream_count: int | None = None
 
 
 _ROW_BY_ID = Query(
@@ -82,6 +91,10 @@ _SLUG_OWNER = Query(
         OrganizationSlug.slug == hole(OrganizationSlug.slug)
     )
 )
+
+
+CLEARED: Final = -1
+"""The change of a quota to what the server's settings say."""
 
 
 def create_organization(db: Database, draft: OrganizationDraft, terms: Terms[OrganizationDetails, M] = PLAIN) -> M:
@@ -110,6 +123,19 @@ def get_organization(db: Database, access: Access, slug: str) -> OrganizationDet
     return db.read(read)
 
 
+def get_usage(db: Database, access: Access, slug: str) -> tuple[OrganizationDetails, Usage]:
+    """The same, with how much it has and may have."""
+    defaults = default_quota(db)
+
+    def read(reader: Reader) -> tuple[OrganizationDetails, Usage]:
+        found = reader.row(BY_ID, id=find_organization(reader, access, slug).id)
+        if found is None:
+            raise OrganizationNotFound(slug)
+        return found.shown(), usage_of(reader, found, defaults)
+
+    return db.read(read)
+
+
 def list_organizations(db: Database, access: Access, request: PageRequest) -> Page[OrganizationDetails]:
     """A page of the organizations that the caller reaches, by slug: its own, or for an operator's token all."""
 
@@ -132,10 +158,11 @@ def update_organization(
 ) -> M:
     """Change an organization; without a change nothing is written and update_time stays.
 
-    The old slug stays an alias for ever, and may be taken back by its owner. An activity `organization_changed` tells
-    of every field from what to what. Raises `OrganizationNotFound`; `InvalidField` for a bad new slug, a role that is
-    no scope and avatar type UPLOAD without an uploaded picture; `OrganizationExists` when the new slug is, or ever was,
-    another's.
+    The old slug stays an alias for ever, and may be taken back by its owner. A quota is for tokens of the installation
+    that may administer it, and holds for whatever is added from then on. An activity `organization_changed` tells of
+    every field from what to what. Raises `OrganizationNotFound`; `ScopeMissing` for a quota; `InvalidField` for a bad
+    new slug, a role that is no scope and avatar type UPLOAD without an uploaded picture; `OrganizationExists` when the
+    new slug is, or ever was, another's.
     """
     if changes.slug is not None:
         check_slug(changes.slug, field="organization.slug")
@@ -193,13 +220,20 @@ def _create(tx: Transaction, draft: OrganizationDraft) -> OrganizationDetails:
         **{field.name: getattr(draft, field.name) for field in fields(draft)},
     )
     write_details(tx, INSERT, made)
+    if made.quota.limits_storage:
+        set_limited(tx, made.id, made.quota)
     return made.shown()
 
 
 def _update(tx: Transaction, access: Access, slug: str, changes: OrganizationChanges) -> OrganizationDetails:
     stored = lock_details(tx, access, slug)
     said = {field.name: getattr(changes, field.name) for field in fields(changes)}
-    changed = replace(stored, **{name: value for name, value in said.items() if value is not None})
+    new: dict[str, Any] = {
+        name: None if value == CLEARED else value for name, value in said.items() if value is not None
+    }
+    changed = replace(stored, **new)
+    if changed.quota != stored.quota and not access.may(INSTALLATION_ADMIN):
+        raise ScopeMissing(INSTALLATION_ADMIN)
     if changes.avatar_type is AvatarType.UPLOAD and stored.avatar_content_id is None:
         raise _no_picture()
     if changed != stored:
@@ -209,6 +243,8 @@ def _update(tx: Transaction, access: Access, slug: str, changes: OrganizationCha
             if owner is None or owner[0] != stored.id:
                 raise OrganizationExists(changed.slug)
         write_details(tx, UPDATE, changed)
+        if changed.quota != stored.quota:
+            set_limited(tx, stored.id, changed.quota)
         record_changes(tx, access, stored, changed)
     return changed.shown()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from store.organizations.models import Organization, Project
+from store.quotas.quota import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,14 @@ class OrganizationRow:
     update_time: int
     debug_files_role: str
     attachments_role: str
+    quota_stored_bytes: int | None
+    quota_file_count: int | None
+    quota_stream_count: int | None
+
+    @property
+    def quota(self) -> Quota:
+        """What is said of how much it may have."""
+        return Quota(self.quota_stored_bytes, self.quota_file_count, self.quota_stream_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,9 @@ def organization_row(
     update_time: int,
     debug_files_role: str,
     attachments_role: str,
+    quota_stored_bytes: int | None,
+    quota_file_count: int | None,
+    quota_stream_count: int | None,
 ) -> OrganizationRow:
     """The row of an organization from its columns as stored, in the order of `ORGANIZATION_COLUMNS`."""
     return OrganizationRow(
@@ -57,6 +69,9 @@ def organization_row(
         update_time,
         debug_files_role,
         attachments_role,
+        quota_stored_bytes,
+        quota_file_count,
+        quota_stream_count,
     )
 
 
@@ -85,6 +100,9 @@ ORGANIZATION_COLUMNS = (
     Organization.update_time,
     Organization.debug_files_role,
     Organization.attachments_role,
+    Organization.quota_stored_bytes,
+    Organization.quota_file_count,
+    Organization.quota_stream_count,
 )
 PROJECT_COLUMNS = (
     Project.id,

@@ -14,6 +14,7 @@ from store.database import Database, Query, Statement, Transaction, hole
 from store.deploys.models import Deploy, DeployProject, ReleaseEnvironment
 from store.files.models import ReleaseFile
 from store.health.drain import drain_health_of_release
+from store.quotas.charges import charge
 from store.releases.models import DrainingRelease, Release, ReleaseLabel
 
 MOST_ROWS: Final = 5000
@@ -30,7 +31,9 @@ _LOCK: Final = Query(
     )
 )
 # Who sought its version when it was deleted may hold the row, and lock the health of its projects next. So does this.
-_LOCK_RELEASE: Final = Query(Release.select(Release.id).where(Release.id == hole(Release.id, "release_id")))
+_LOCK_RELEASE: Final = Query(
+    Release.select(Release.organization_id).where(Release.id == hole(Release.id, "release_id"))
+)
 _DONE: Final = (
     Statement(Release.delete().where(Release.id == hole(Release.id, "release_id"))),
     Statement(DrainingRelease.delete().where(DrainingRelease.release_id == hole(DrainingRelease.release_id))),
@@ -101,14 +104,17 @@ def _drain_some(tx: Transaction, release_id: bytes) -> int:
     """Remove at most `MOST_ROWS` rows of the release; fewer: it is gone. -1: another server saw to it."""
     if tx.lock(_LOCK, release_id=release_id) is None:
         return -1
-    tx.lock(_LOCK_RELEASE, release_id=release_id)
+    release = tx.lock(_LOCK_RELEASE, release_id=release_id)
     if not drain_health_of_release(tx, release_id):
         return MOST_ROWS
     removed = 0
     for statement in _ROWS:
         if statement is _ROWS[-1]:
             tx.run(_TOUCH, release_id=release_id, limit=MOST_ROWS - removed, touched_at=tx.now)
-        removed += tx.run(statement, release_id=release_id, limit=MOST_ROWS - removed)
+        count = tx.run(statement, release_id=release_id, limit=MOST_ROWS - removed)
+        removed += count
+        if statement is _ROWS[-1] and release is not None:
+            charge(tx, release[0], file_count=-count)
         if removed >= MOST_ROWS:
             return removed
     crashpoint("release.out_of_rows")

@@ -43,6 +43,7 @@ from store.errors import (
 )
 from store.files.place import file_project, place_file
 from store.files.rows import UploadDraft, UploadedFile
+from store.metrics import UPLOADS
 from store.organizations.lookup import find_organization
 from store.releases.lookup import writable_release
 from store.uploads.chunks import TOUCHED_AT_ONCE, held_chunks
@@ -214,6 +215,7 @@ class Assembly:
             self._finish, wait_seconds=finish_wait(wait_seconds), long=len(self._chunks) > MANY_ROWS
         )
         crashpoint("assembly.finished")
+        UPLOADS.labels("finished").inc()
         return answer
 
     def _note(self, chunks: Sequence[ChunkRef]) -> None:

@@ -27,8 +27,20 @@ from store.blobs.zstd import FrameRefused, Unpacker
 from store.crashpoints import crashpoint
 from store.database import Database, Query, Reader, Transaction, hole, query_shape
 from store.database.batches import batches, filled, holes
-from store.errors import BlobsDown, DatabaseBusy, DigestMismatch, InvalidField, SizeMismatch, StorageFull
+from store.errors import (
+    BlobsDown,
+    DatabaseBusy,
+    DeadlinePassed,
+    DigestMismatch,
+    InvalidField,
+    QuotaExceeded,
+    SizeMismatch,
+    StorageFull,
+)
+from store.metrics import CHUNK_DAMAGE, CHUNKS, KNOWN_BYTES, RECEIVED_BYTES
 from store.organizations.lookup import find_organization
+from store.organizations.rows import OrganizationRow
+from store.quotas.usage import check_room, default_quota
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +52,7 @@ TOUCHED_AT_ONCE: Final = 2500
 """So many chunks are marked as used in one write."""
 
 # After these the rows are certainly not there, so nothing refers to the bytes.
-_NOTHING_KEPT: Final = (BlobsDown, DatabaseBusy, StorageFull)
+_NOTHING_KEPT: Final = (BlobsDown, DatabaseBusy, DeadlinePassed, QuotaExceeded, StorageFull)
 
 SUSPICIOUS_RATIO: Final = 1000
 """Chunks that unpack to more than so many times their size are taken; a stream of such is noted in the log, once."""
@@ -117,7 +129,7 @@ class ChunkIntake:
         """Takes some chunks, at most a thousand.
 
         Raises InvalidField (the path begins with `chunks`), SizeMismatch or DigestMismatch for a chunk that is not what
-        it says, StorageFull, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown.
+        it says, QuotaExceeded, StorageFull, ReadOnly, BlobsDown, DatabaseBusy, DatabaseDown.
         """
         if not chunks:
             return
@@ -173,10 +185,12 @@ class ChunkIntake:
         return data
 
     def _taken(self, chunk: SentChunk, plain: bytes, known: ChunkPlace | None, packs: _OpenPack) -> StoredChunk:
-        if chunk.sha256 in self._new:
+        RECEIVED_BYTES.inc(chunk.size_bytes)
+        if chunk.sha256 in self._new or (known is not None and packs.has(known)):
+            CHUNKS.labels("known").inc()
+            KNOWN_BYTES.inc(chunk.size_bytes)
             return StoredChunk(0, chunk.sha256, chunk.size_bytes)
-        if known is not None and packs.has(known):
-            return StoredChunk(0, chunk.sha256, chunk.size_bytes)
+        CHUNKS.labels("stored" if known is None else "mended").inc()
         # A frame that is no smaller than what is in it helps nobody.
         encoding, stored = (ZSTD, chunk.data) if len(chunk.data) < len(plain) else (AS_IT_IS, plain)
         if self._sink is None:
@@ -184,9 +198,12 @@ class ChunkIntake:
         place = self._sink.write(stored)
         self._new.add(chunk.sha256)
         self._group_bytes += len(stored)
-        damaged = None if known is None else Place(known.pack_id, known.pack_offset)
         checksum = xxhash.xxh3_64_digest(stored)
-        return StoredChunk(0, chunk.sha256, chunk.size_bytes, place, checksum, len(stored), encoding, damaged)
+        taken = StoredChunk(0, chunk.sha256, chunk.size_bytes, place, checksum, len(stored), encoding)
+        if known is None:
+            return taken
+        damaged = Place(known.pack_id, known.pack_offset)
+        return taken._replace(replaces=damaged, replaced_bytes=known.stored_bytes)
 
     def _commit(self) -> None:
         group = self._group
@@ -208,8 +225,14 @@ class ChunkIntake:
 
 
 def receive_chunks(database: Database, blobs: Blobs, access: Access, organization: str) -> ChunkIntake:
-    """Takes chunks of the organization. Raises OrganizationNotFound."""
-    found = database.read(lambda reader: find_organization(reader, access, organization))
+    """Takes chunks of the organization. Raises OrganizationNotFound, QuotaExceeded when it may store nothing more."""
+
+    def look(reader: Reader) -> OrganizationRow:
+        found = find_organization(reader, access, organization)
+        check_room(reader, found, default_quota(database), adds_file=False)
+        return found
+
+    found = database.read(look)
     return ChunkIntake(database, blobs, found.id)
 
 
@@ -234,6 +257,7 @@ class _OpenPack:
             stored = b""
         sound = len(stored) == chunk.stored_bytes and xxhash.xxh3_64_digest(stored) == chunk.checksum
         if not sound:
+            CHUNK_DAMAGE.labels("upload", "damaged" if stored else "lost").inc()
             log.error("stored bytes are damaged, and mended now", extra={"fields": {"sha256": chunk.sha256.hex()}})
         return sound
 

@@ -19,7 +19,8 @@ class Upload(Model):
 
     header_sha256 tells a repetition from another upload, and header says what it is of. fence is raised by every stream
     that takes the upload over, and checked by each group of chunks that a stream commits: an earlier stream's group
-    then fails. It is 0 when no stream has begun. committed_bytes is the end of the last whole chunk on stable storage.
+    then fails. It is 0 when no stream has begun, and never one that a forgotten upload under this id had.
+    committed_bytes is the end of the last whole chunk on stable storage.
     file_id is set when it is finished, and created is what its first answer said.
     """
 

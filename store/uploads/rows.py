@@ -58,13 +58,17 @@ class UploadRow:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The right of one stream to go on with an upload: it ends when a later stream takes it (a higher fence)."""
+    """The right of one stream to go on with an upload: it ends when a later stream takes it (another fence).
+
+    `begins` is whether no stream of the upload was there before.
+    """
 
     organization: str
     organization_id: bytes
     upload_id: bytes
     fence: int
     committed_bytes: int
+    begins: bool = False
 
 
 def header_of(draft: UploadDraft) -> dict[str, Any]:

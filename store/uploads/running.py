@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from store.errors import RegistryError, UploadClosed, UploadTakenOver
+from store.metrics import UPLOADS, UPLOADS_OPEN
 from store.uploads.models import CANCELLED
 from store.uploads.rows import Turn
 from store.uploads.turns import text_of
@@ -30,7 +31,10 @@ class Running:
             streams = _running.setdefault(self._key, [])
             earlier = [stream for stream in streams if stream._fence < turn.fence]
             streams.append(self)
+        UPLOADS_OPEN.inc()
+        UPLOADS.labels("started" if turn.begins else "resumed").inc()
         for stream in earlier:
+            UPLOADS.labels("taken_over").inc()
             stream.end(UploadTakenOver(text_of(turn.upload_id)))
 
     def leave(self) -> None:
@@ -39,6 +43,7 @@ class Running:
             streams = _running.get(self._key, [])
             if self in streams:
                 streams.remove(self)
+                UPLOADS_OPEN.dec()
             if not streams:
                 _running.pop(self._key, None)
 

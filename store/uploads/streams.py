@@ -18,6 +18,7 @@ from store.blobs.keeping import Group
 from store.blobs.writing import INLINE_BYTES, Beginning, ContentWriter
 from store.crashpoints import crashpoint
 from store.database import Database, Reader, Transaction
+from store.deadlines import unbounded
 from store.errors import (
     ChunkLost,
     DigestMismatch,
@@ -34,6 +35,8 @@ from store.errors import (
 )
 from store.files.place import check_announced, file_project
 from store.files.rows import UploadDraft, UploadedFile
+from store.metrics import RECEIVED_BYTES, UPLOADS
+from store.quotas.usage import default_quota
 from store.releases.rows import ReleaseRow
 from store.uploads.beginnings import read_committed
 from store.uploads.finish import compare, finish_upload, takes_long
@@ -41,13 +44,14 @@ from store.uploads.rows import Turn, finish_wait
 from store.uploads.running import End, Running
 from store.uploads.turns import (
     answer_of,
+    check_room_for,
     check_same,
     commit_chunks,
     find_upload,
     forget,
     hold_turn,
     look_at_turn,
-    release_to_upload_to,
+    place_to_upload_to,
     take_turn,
 )
 
@@ -117,7 +121,7 @@ class FileUpload:
         """Takes the next bytes; `offset` says where in the file they belong, and the first call must say it.
 
         What lies before the committed bytes is passed over. Raises OffsetMismatch, FileTooLarge, SizeMismatch,
-        StorageFull, ReadOnly, BlobsDown, ChunkLost, UploadTakenOver, UploadClosed, UploadNotFound.
+        QuotaExceeded, StorageFull, ReadOnly, BlobsDown, ChunkLost, UploadTakenOver, UploadClosed, UploadNotFound.
         """
         if self._position is None:
             if offset is None:
@@ -136,6 +140,7 @@ class FileUpload:
             if new > 0:
                 if self._turn is None and self._position > INLINE_BYTES:
                     self._begin()
+                RECEIVED_BYTES.inc(new)
                 self._writer.write(data if new == len(data) else memoryview(data)[-new:])
         except _HOPELESS:
             self._forget()
@@ -178,6 +183,7 @@ class FileUpload:
         crashpoint("upload.finished")
         self._over = True
         answer, is_stored = outcome
+        UPLOADS.labels("finished" if is_stored else "answered_again").inc()
         if not is_stored:
             self._blobs.withdraw(received.group)
         return answer
@@ -194,7 +200,8 @@ class FileUpload:
                 if self._over or self._turn is None:
                     return
                 try:
-                    self._writer.stop()
+                    with unbounded():  # what has come is kept for the next stream
+                        self._writer.stop()
                 except RegistryError as why:  # whoever cut the stream learns the committed bytes from GetUpload
                     log.info("the rest of a cut upload was not kept", extra={"fields": {"reason": why.reason}})
         finally:
@@ -243,7 +250,8 @@ class FileUpload:
             crashpoint("upload.forgotten_in_rows")
 
         try:
-            self._database.write(remove, long=True)
+            with unbounded():
+                self._database.write(remove, long=True)
         except RegistryError as why:  # it ends by itself, then
             log.info("a hopeless upload was not forgotten", extra={"fields": {"reason": why.reason}})
 
@@ -258,22 +266,24 @@ def open_upload(
     another process is noticed when something is committed, and by `look`.
 
     Raises InvalidField, FileTooLarge, OrganizationNotFound, ReleaseNotFound, ProjectNotInRelease, RequestIdReused,
-    UploadClosed, FileExists when the draft says a size or SHA-256 that is not that of the file under its key.
+    UploadClosed, FileExists when the draft says a size or SHA-256 that is not that of the file under its key,
+    QuotaExceeded when a quota that is used up already lets nothing of it in.
     """
     draft.check()
     if draft.size_bytes is not None and draft.size_bytes > blobs.max_content_bytes:
         raise FileTooLarge(blobs.max_content_bytes)
-    now = database.clock.now_us()
+    now, defaults = database.clock.now_us(), default_quota(database)
 
     def look(reader: Reader) -> tuple[ReleaseRow, UploadedFile | None, bool]:
-        release = release_to_upload_to(reader, access, draft)
+        organization, release = place_to_upload_to(reader, access, draft)
         upload = find_upload(reader, release.organization_id, draft.upload_id, now=now)
         answer = None
         if upload is not None:
             check_same(upload, draft)
             answer = answer_of(reader, release, upload)
         if answer is None:
-            check_announced(reader, release, draft, project_id=file_project(reader, release, draft.project))
+            standing = check_announced(reader, release, draft, project_id=file_project(reader, release, draft.project))
+            check_room_for(reader, organization, draft, defaults=defaults, upload=upload, standing=standing)
         return release, answer, upload is not None
 
     release, answer, has_begun = database.read(look)

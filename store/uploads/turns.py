@@ -6,6 +6,7 @@ transaction and with the row locked, whether its turn is still the last.
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Final
 
@@ -15,9 +16,11 @@ from store.crashpoints import crashpoint
 from store.database import Query, Reader, Statement, Transaction, hole, holes_for
 from store.errors import DatabaseBusy, ReleaseNotFound, RequestIdReused, UploadClosed, UploadNotFound, UploadTakenOver
 from store.files.lookup import file_by_id
-from store.files.rows import UploadDraft, UploadedFile
-from store.organizations.lookup import find_organization
-from store.releases.lookup import forbidden_projects, readable_release
+from store.files.rows import FileRow, UploadDraft, UploadedFile
+from store.organizations.rows import OrganizationRow
+from store.quotas.quota import Quota
+from store.quotas.usage import check_room
+from store.releases.lookup import forbidden_projects, release_within
 from store.releases.rows import ReleaseRow
 from store.uploads.models import CANCELLED, FINISHED, OPEN, Upload, UploadChunk
 from store.uploads.rows import KEPT_US, StoredUpload, Turn, header_of
@@ -86,11 +89,40 @@ def release_to_upload_to(reader: Reader, access: Access, draft: UploadDraft) -> 
 
     Raises OrganizationNotFound, ReleaseNotFound.
     """
-    release = readable_release(reader, access, draft.organization, draft.version)
-    organization = find_organization(reader, access, draft.organization)
+    return place_to_upload_to(reader, access, draft)[1]
+
+
+def place_to_upload_to(reader: Reader, access: Access, draft: UploadDraft) -> tuple[OrganizationRow, ReleaseRow]:
+    """The same, behind its organization."""
+    organization, release = release_within(reader, access, draft.organization, draft.version)
     if forbidden_projects(access, organization, release.projects):
         raise ReleaseNotFound(release.organization_slug, release.version)
-    return release
+    return organization, release
+
+
+def check_room_for(
+    reader: Reader,
+    organization: OrganizationRow,
+    draft: UploadDraft,
+    *,
+    defaults: Quota,
+    upload: StoredUpload | None,
+    standing: FileRow | None,
+) -> None:
+    """Returns unless a quota that is used up lets nothing of the draft's content in. Raises QuotaExceeded.
+
+    Of an upload that has committed bytes what is left may well add none; nor does an empty file. `standing` is the file
+    under its key, which it is, or takes the place of.
+    """
+    has_begun = upload is not None and upload.committed_bytes > 0
+    check_room(
+        reader,
+        organization,
+        defaults,
+        adds_bytes=not has_begun and draft.size_bytes != 0,
+        adds_file=standing is None,
+        sha256=draft.sha256,
+    )
 
 
 def find_upload(reader: Reader, organization_id: bytes, upload_id: bytes, *, now: int) -> StoredUpload | None:
@@ -153,7 +185,7 @@ def take_turn(tx: Transaction, release: ReleaseRow, draft: UploadDraft, *, takes
     `takes_over` is False for a stream that began when there was no upload yet: one that another stream began since is
     that one's. Raises RequestIdReused, UploadClosed, UploadTakenOver.
     """
-    upload = register(tx, release, draft, fence=1)
+    upload = register(tx, release, draft, fence=_fence_after(0))
     if upload is None:
         found = lock_upload(tx, release.organization_id, draft.upload_id)
         if found is None:  # it was removed between two statements
@@ -167,14 +199,20 @@ def take_turn(tx: Transaction, release: ReleaseRow, draft: UploadDraft, *, takes
         if answer is not None:
             return answer
         return next_turn(tx, release.organization_slug, found)
-    return Turn(release.organization_slug, upload.organization_id, upload.id, upload.fence, 0)
+    return Turn(release.organization_slug, upload.organization_id, upload.id, upload.fence, 0, begins=True)
 
 
 def next_turn(tx: Transaction, organization: str, upload: StoredUpload) -> Turn:
     """The next turn of an upload that is locked and open; `organization` is the slug."""
-    fence = upload.fence + 1
+    fence = _fence_after(upload.fence)
     tx.run(_TAKE, organization_id=upload.organization_id, id=upload.id, fence=fence, expire_time=tx.now + KEPT_US)
-    return Turn(organization, upload.organization_id, upload.id, fence, upload.committed_bytes)
+    return Turn(organization, upload.organization_id, upload.id, fence, upload.committed_bytes, begins=not upload.fence)
+
+
+def _fence_after(fence: int) -> int:
+    # Of the time, so that it comes once: an upload that is forgotten and begins anew must not give its stream the fence
+    # of one that was there before, which would then go on in it. Not of the database's clock, for it tells no time.
+    return max(fence + 1, time.time_ns())
 
 
 def hold_turn(tx: Transaction, turn: Turn) -> StoredUpload:
@@ -251,9 +289,13 @@ def close_finished(
             create_time=tx.now,
             expire_time=tx.now + KEPT_US,
         )
+        if _insert(tx, upload):
+            return
+        if lock_upload(tx, upload.organization_id, upload.id) is not None:
+            raise DatabaseBusy  # another stream of it finished in between: a repetition gets its answer
         forget(tx, upload.organization_id, upload.id)  # one that ended by itself
         if not _insert(tx, upload):
-            raise DatabaseBusy  # another stream of it finished in between: a repetition gets its answer
+            raise DatabaseBusy
         return
     tx.run(
         _CLOSE,

@@ -14,16 +14,19 @@ from store.errors import FileTooLarge, NotFound, UploadClosed, UploadNotFound
 from store.files.place import check_announced, file_project
 from store.files.rows import FileRow, UploadDraft
 from store.organizations.lookup import find_organization
+from store.quotas.usage import default_quota
 from store.uploads.models import CANCELLED, FINISHED, OPEN, Upload
 from store.uploads.rows import StoredUpload, UploadRow, draft_of
 from store.uploads.running import end_cancelled
 from store.uploads.turns import (
     answer_of,
+    check_room_for,
     check_same,
     close_cancelled,
     find_upload,
     forget,
     lock_upload,
+    place_to_upload_to,
     register,
     release_to_upload_to,
     text_of,
@@ -43,14 +46,15 @@ def register_upload(database: Database, blobs: Blobs, access: Access, draft: Upl
     """The upload of this draft: a new one without bytes, or the one that was registered before.
 
     Raises InvalidField, FileTooLarge, OrganizationNotFound, ReleaseNotFound, ProjectNotInRelease, RequestIdReused,
-    FileExists when the draft says a size or SHA-256 that is not that of the file under its key.
+    FileExists when the draft says a size or SHA-256 that is not that of the file under its key, QuotaExceeded when a
+    quota that is used up already lets nothing of it in.
     """
     draft.check()
     if draft.size_bytes is not None and draft.size_bytes > blobs.max_content_bytes:
         raise FileTooLarge(blobs.max_content_bytes)
 
     def put(tx: Transaction) -> UploadRow:
-        release = release_to_upload_to(tx, access, draft)
+        organization, release = place_to_upload_to(tx, access, draft)
         upload = register(tx, release, draft, fence=0)
         if upload is None:
             upload = lock_upload(tx, release.organization_id, draft.upload_id)
@@ -60,6 +64,8 @@ def register_upload(database: Database, blobs: Blobs, access: Access, draft: Upl
         standing = None
         if upload.state == OPEN:
             standing = check_announced(tx, release, draft, project_id=file_project(tx, release, draft.project))
+            defaults = default_quota(database)
+            check_room_for(tx, organization, draft, defaults=defaults, upload=upload, standing=standing)
         answer = answer_of(tx, release, upload)
         return _row(release.organization_slug, upload, None if answer is None else answer.file, standing)
 

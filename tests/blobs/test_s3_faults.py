@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from store.blobs.packs import IndexDamaged, PackMissing, Place
-from store.blobs.s3 import OBJECT_BYTES, BucketRefused, S3Packs, key_of
+from store.blobs.s3 import OBJECT_BYTES, S3Packs, key_of
 from store.blobs.s3_client import Bucket, Retries, S3Client
 from store.blobs.s3_index import read_index
 from store.database import new_id
-from store.errors import BlobsDown, StorageFull
-from tests.blobs.s3_proxy import Fault, Request, S3Proxy, proxied, role
+from store.deadlines import Deadline, bound_by
+from store.errors import BlobsDown, DeadlinePassed, StorageFull
+from tests.blobs.s3_proxy import Fault, Request, S3Proxy, role
 from tests.s3_server import SECRET, S3Server
 
 KIB = 1024
 MIB = 2**20
 OURS = new_id()
-
-
-@pytest.fixture
-def proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
-    with proxied(s3_server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def bucket(proxy: S3Proxy, s3_server: S3Server) -> Bucket:
-    return proxy.of(s3_server.fresh_bucket())
 
 
 @pytest.fixture
@@ -139,12 +131,39 @@ def test_a_sink_that_failed_takes_no_more_and_leaves_nothing(packs: S3Packs, pro
     assert {pack.id for pack in packs.list_packs()} == {kept.pack_id}
 
 
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+def test_a_request_ends_with_its_call_though_the_service_does_not_answer(
+    packs: S3Packs, proxy: S3Proxy, method: str
+) -> None:
+    place = written(packs, chunk(KIB))
+    answers = threading.Event()
+    proxy.fault = always(method, Fault(until=answers))
+    asks: dict[str, Callable[[], object]] = {
+        "PUT": lambda: written(packs, chunk(KIB, seed=1)),
+        "GET": lambda: read(packs, place, KIB),
+    }
+    bound_by(Deadline(time.monotonic() + 0.2))
+    try:
+        with pytest.raises(DeadlinePassed):
+            asks[method]()
+    finally:
+        bound_by(None)
+        answers.set()
+    proxy.fault = lambda _: None
+    assert read(packs, place, KIB) == chunk(KIB)
+
+
 @pytest.mark.parametrize("code", ["QuotaExceeded", "XMinioStorageFull"])
 def test_a_full_service_is_told_apart(packs: S3Packs, proxy: S3Proxy, code: str) -> None:
     proxy.fault = always("PUT", Fault(status=403 if code == "QuotaExceeded" else 507, code=code))
 
     with pytest.raises(StorageFull):
         written(packs, chunk(KIB))
+
+    assert not packs.takes_writes
+    proxy.fault = lambda _: None
+    written(packs, chunk(KIB))
+    assert packs.takes_writes
 
 
 def test_an_answer_with_too_few_bytes_is_asked_for_again(packs: S3Packs, proxy: S3Proxy) -> None:
@@ -342,72 +361,3 @@ def test_a_list_goes_over_pages(packs: S3Packs, s3_server: S3Server, monkeypatch
         s3_server.put(packs.bucket, key_of(pack_id), b"x")
 
     assert sorted(pack.id for pack in packs.list_packs()) == sorted(made)
-
-
-# --- start -----------------------------------------------------------------------------------------------------------
-
-
-def refusal_of(bucket: Bucket, *, expected: bool = False) -> str:
-    with pytest.raises(BucketRefused) as refused:
-        S3Packs(bucket, registry_id=OURS, expected=expected, streams=1, retries=Retries(0, 1))
-    text = str(refused.value)
-    assert "\n" not in text
-    assert SECRET not in text
-    return text
-
-
-def test_a_bucket_that_does_not_exist_is_refused_at_start(bucket: Bucket) -> None:
-    assert "there is no such bucket" in refusal_of(replace(bucket, name="not-there"))
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "told"),
-    [
-        (400, "AuthorizationHeaderMalformed", "RELEASES_S3_REGION"),
-        (301, "PermanentRedirect", "RELEASES_S3_REGION"),
-        (403, "InvalidAccessKeyId", "access key"),
-        (403, "SignatureDoesNotMatch", "secret of the access key is wrong"),
-        (403, "AccessDenied", "rights"),
-        (403, "RequestTimeTooSkewed", "clock"),
-        (418, "Teapot", "418 (Teapot)"),
-        (500, "InternalError", "500"),
-    ],
-)
-def test_what_a_service_refuses_at_start_is_told_in_one_line(
-    bucket: Bucket, proxy: S3Proxy, status: int, code: str, told: str
-) -> None:
-    proxy.fault = lambda _request: Fault(status=status, code=code)
-
-    assert told in refusal_of(bucket)
-
-
-def test_a_service_that_is_not_there_is_told_at_start(bucket: Bucket) -> None:
-    assert "cannot be reached" in refusal_of(replace(bucket, endpoint="http://127.0.0.1:1"))
-
-
-def test_a_prefix_with_something_else_in_it_is_refused(bucket: Bucket, s3_server: S3Server) -> None:
-    s3_server.put(bucket, "holiday.jpg", b"picture")
-
-    assert "holds something else" in refusal_of(bucket)
-    S3Packs(replace(bucket, prefix="elsewhere"), registry_id=OURS, expected=False).close()
-
-
-def test_of_two_registries_that_start_at_once_one_gets_the_prefix(
-    bucket: Bucket, proxy: S3Proxy, s3_server: S3Server
-) -> None:
-    def claim_first(request: Request) -> Fault | None:
-        if request.method == "PUT":
-            s3_server.put(bucket, "registry", f"{new_id().hex()}\n".encode())
-        return None
-
-    proxy.fault = claim_first
-    assert "belongs to another registry" in refusal_of(bucket)
-
-
-def test_a_service_without_conditions_will_do(bucket: Bucket, proxy: S3Proxy) -> None:
-    proxy.fault = lambda request: (
-        Fault(status=501, code="NotImplemented") if "if-none-match" in request.headers else None
-    )
-
-    S3Packs(bucket, registry_id=OURS, expected=False).close()
-    S3Packs(bucket, registry_id=OURS, expected=True).close()

@@ -31,6 +31,7 @@ from store.blobs.source import ChunkSource, ContentMissing
 from store.database import Database, Query, Statement, Transaction, hole, new_id, open_database
 from store.errors import BlobsDown, ChunkLost, CollectorBusy
 from store.files.models import ReleaseFile
+from store.quotas.models import OrganizationUsage
 from store.uploads import chunks as upload_chunks
 from store.uploads.models import UploadChunk
 from tests.clocks import START_US, ManualClock
@@ -41,7 +42,7 @@ GRACE = 3600
 CHUNKS = [random.Random(seed).randbytes(40 + 17 * seed) for seed in range(5)]
 ATTEMPTS = 5
 
-_TABLES = (Content, ContentChunk, Chunk, Pack, ReleaseFile, UploadChunk)
+_TABLES = (Content, ContentChunk, Chunk, Pack, ReleaseFile, UploadChunk, OrganizationUsage)
 _WIPE = [Statement(table.delete()) for table in _TABLES]
 _END_UPLOAD = Statement(UploadChunk.delete().where(UploadChunk.upload_id == hole(UploadChunk.upload_id)))
 _DELETE_FILE = Statement(ReleaseFile.delete().where(ReleaseFile.id == hole(ReleaseFile.id)))

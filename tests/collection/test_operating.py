@@ -44,10 +44,10 @@ def test_what_is_unknown_is_found_counted_and_removed(server_process: ServerProc
     assert "is known to no row" in found.stdout
     told = run(server_process, "collect", "--dry-run")
     assert (told.returncode, told.stderr) == (0, "")
-    assert told.stdout.startswith("would remove 0 contents, 0 chunks and 1 packs, 33 bytes")
+    assert told.stdout.startswith("would remove 0 contents, 0 chunks and 1 pack, 33 bytes")
     assert path.exists()
     done = run(server_process, "collect")
-    assert done.stdout.startswith("removed 0 contents, 0 chunks and 1 packs, 33 bytes")
+    assert done.stdout.startswith("removed 0 contents, 0 chunks and 1 pack, 33 bytes")
     assert not path.exists()
     sound = run(server_process, "check")
     assert (sound.returncode, sound.stdout.splitlines()[-1].split("; ")[1]) == (0, "0 findings, 0 mended")
@@ -67,7 +67,7 @@ def test_it_is_found_out_what_is_adopted(server_process: ServerProcess, running:
 def test_a_check_that_mends_all_that_it_finds_ends_well(server_process: ServerProcess) -> None:
     path = stray(server_process)
     done = run(server_process, "check", "--repair")
-    assert (done.returncode, done.stdout.splitlines()[-1].split("; ")[1]) == (0, "1 findings, 1 mended")
+    assert (done.returncode, done.stdout.splitlines()[-1].split("; ")[1]) == (0, "1 finding, 1 mended")
     assert not path.exists()
 
 

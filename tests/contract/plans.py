@@ -33,6 +33,7 @@ SMALL: Final = {
     "project_slug",
     "environment",
     "repository",
+    "environment_project",
     "health_project",
 }
 SMALL_ALWAYS: Final = {"draining_project", "job_lease"}

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,7 @@ import pytest
 
 import store.blobs.writing as writing_module
 import store.uploads.streams as streams_module
-from store.blobs.blobs import open_blobs
-from store.blobs.local import BlobFolderRefused, LocalPacks
-from store.database import CannotOpen, Database, new_id
+from store.blobs.local import LocalPacks
 from store.errors import BlobsDown, ChunkLost, DatabaseBusy, DatabaseDown, ReadOnly, RegistryError, StorageFull
 from store.uploads.models import Upload
 from tests.contract.shelf import Shelf, content_of
@@ -320,68 +318,3 @@ def test_a_pack_taken_for_a_leftover_at_birth_gets_another_name(shelf: Shelf, mo
         assert taken
         assert place.pack_id.hex() != taken[0]
         assert [path.name for path in shelf.unfinished()] == [place.pack_id.hex()]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    mask = os.umask(0)
-    yield tmp_path / "of" / "blobs"
-    os.umask(mask)
-
-
-def test_nobody_else_may_read_the_folder(folder: Path) -> None:
-    packs = LocalPacks(folder, registry_id=new_id(), expected=False)
-    with packs.sink() as sink:
-        sink.write(b"abc")
-        sink.sync()
-
-    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in [folder, *folder.rglob("*")]}
-    assert modes == {True: 0o700, False: 0o600}
-
-
-def test_the_folder_of_another_registry_is_refused(folder: Path) -> None:
-    LocalPacks(folder, registry_id=new_id(), expected=False)
-
-    with pytest.raises(BlobFolderRefused, match="another registry"):
-        LocalPacks(folder, registry_id=new_id(), expected=False)
-
-
-def test_a_folder_of_something_else_is_refused_and_left_alone(folder: Path) -> None:
-    folder.mkdir(parents=True, mode=0o700)
-    (folder / "thesis.txt").write_text("")
-
-    with pytest.raises(BlobFolderRefused, match="something else"):
-        LocalPacks(folder, registry_id=new_id(), expected=False)
-    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
-
-
-def test_a_folder_that_others_may_write_is_refused(folder: Path) -> None:
-    folder.mkdir(parents=True, mode=0o777)
-
-    with pytest.raises(CannotOpen, match="nobody else"):
-        LocalPacks(folder, registry_id=new_id(), expected=False)
-
-
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "blobs").write_text("")
-
-    with pytest.raises(BlobFolderRefused, match="cannot be used"):
-        LocalPacks(tmp_path / "blobs", registry_id=new_id(), expected=False)
-
-
-def test_an_empty_folder_is_refused_when_the_database_has_packs(
-    shelf: Shelf, database: Database, tmp_path: Path
-) -> None:
-    open_blobs(database, tmp_path / "new").close()
-    shelf.upload(content_of(MIB))
-
-    with pytest.raises(BlobFolderRefused, match="not mounted"):
-        open_blobs(database, tmp_path / "unmounted")
-    open_blobs(database, shelf.folder).close()
-
-
-def test_a_marker_half_written_by_a_killed_start_does_not_matter(folder: Path) -> None:
-    folder.mkdir(parents=True, mode=0o700)
-    (folder / f"registry.{new_id().hex()}").write_text("")
-
-    LocalPacks(folder, registry_id=new_id(), expected=False)

@@ -200,6 +200,7 @@ def test_the_drain_removes_every_row_of_it_and_no_row_of_another(
         "ContentChunk",
         "ReleaseFile",
         "DrainingRelease",
+        "OrganizationUsage",
         "CommitFile",
     }
     monkeypatch.setattr(drain, "MOST_ROWS", 4)

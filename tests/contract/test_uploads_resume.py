@@ -229,6 +229,24 @@ def test_a_wrong_end_makes_the_upload_begin_anew(shelf: Shelf) -> None:
     assert shelf.download(shelf.send(CONTENT, draft).file) == CONTENT
 
 
+def test_a_stream_of_before_keeps_nothing_in_an_upload_that_began_anew(shelf: Shelf) -> None:
+    draft = shelf.draft()
+    with shelf.open_upload(draft) as earlier:
+        for at, frame in enumerate(frames_of(CONTENT[: 3 * MIB])):
+            earlier.write(frame, offset=None if at else 0)
+        with shelf.open_upload(draft) as later, pytest.raises(DigestMismatch):
+            later.finish(size_bytes=later.committed_bytes, sha256=hashlib.sha256(b"something else").digest())
+        committed = send_part(shelf, draft, 2 * MIB)
+        # The earlier stream stores beside its sender: it may have looked for its turn while there was no upload.
+        with pytest.raises((UploadTakenOver, UploadNotFound)):
+            earlier.finish(size_bytes=3 * MIB, sha256=hashlib.sha256(CONTENT[: 3 * MIB]).digest())
+    assert look(shelf, draft).committed_bytes == committed
+    with shelf.open_upload(draft) as upload:
+        upload.write(CONTENT[committed:], offset=committed)
+        file = finish(upload).file
+    assert shelf.download(file) == CONTENT
+
+
 def test_a_file_in_the_way_is_found_at_the_end(shelf: Shelf) -> None:
     draft = shelf.draft()
     committed = send_part(shelf, draft, 3 * MIB)

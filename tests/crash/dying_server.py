@@ -35,6 +35,8 @@ import apsw
 
 import server.app
 import server.discovery
+import server.jobs
+import server.serving
 import store.blobs.writing
 import store.health.discovery
 import store.health.sought
@@ -199,7 +201,9 @@ def run() -> None:
     vars(store.health.sought).update(EVERY_US=SOUGHT_US)
     vars(store.health.discovery).update(EVERY_US=SOUGHT_US)
     vars(server.discovery).update(TICK_SECONDS=0.05)
-    vars(server.app).update(Housekeeping=TidyWhenTold, settings_collector=collector, keep_up=kept_up)
+    vars(server.serving).update(Housekeeping=TidyWhenTold)
+    vars(server.app).update(settings_collector=collector)
+    vars(server.jobs).update(keep_up=kept_up)
     threading.Thread(target=Orders().listen, args=(name,), daemon=True).start()
     main(words)
 

@@ -80,6 +80,17 @@ COUNTERS_AND_ROWS = {
         ON f.commit_id = c.commit_id AND f.reference = k.reference WHERE f.reference IS NULL""",
     "a changed file's commit is not there": """
         SELECT f.path FROM commit_file f LEFT JOIN "commit" k ON k.id = f.commit_id WHERE k.id IS NULL""",
+    "an organization's stored_bytes are not those of its rows": """
+        SELECT t.organization_id, sum(t.counted), sum(t.there) FROM (
+            SELECT organization_id, stored_bytes AS counted, 0 AS there FROM organization_usage
+            UNION ALL SELECT organization_id, 0, stored_bytes FROM chunk WHERE state = 'live'
+            UNION ALL SELECT organization_id, 0, length(inline_data) FROM content WHERE inline_data IS NOT NULL
+        ) t GROUP BY t.organization_id HAVING sum(t.counted) <> sum(t.there)""",
+    "an organization's file_count is not the number of its files": """
+        SELECT t.organization_id, sum(t.counted), sum(t.there) FROM (
+            SELECT organization_id, file_count AS counted, 0 AS there FROM organization_usage
+            UNION ALL SELECT organization_id, 0, 1 FROM release_file
+        ) t GROUP BY t.organization_id HAVING sum(t.counted) <> sum(t.there)""",
     "a file has no content": """
         SELECT f.file_name FROM release_file f LEFT JOIN content c ON c.id = f.content_id WHERE c.id IS NULL""",
     "a content's chunks do not add up to its size": """

@@ -68,6 +68,10 @@ class FileSystem:
         finally:
             os.close(folder)
 
+    def turn_read_only(self) -> None:
+        """What ext4 does of itself when it finds that it is damaged: from now on it can be read, and that is all."""
+        run("mount", "-o", "remount,abort", str(self.path))
+
     def unmount(self) -> None:
         """Unmount it, as soon as the processes that were killed are gone. Whatever is dirty and not cut is written."""
         deadline = time.monotonic() + BUSY_SECONDS

@@ -73,6 +73,8 @@ DAMAGE = {
     "lacks a reference of one of its commits": "DELETE FROM release_reference",
     "has a reference that its commit has not": "DELETE FROM commit_reference",
     "changed file's commit is not there": "UPDATE commit_file SET commit_id = randomblob(16)",
+    "stored_bytes are not those of its rows": "UPDATE organization_usage SET stored_bytes = stored_bytes + 1",
+    "organization's file_count is not the number": "DELETE FROM organization_usage",
     "file has no content": "DELETE FROM content",
     "chunks do not add up": "DELETE FROM content_chunk WHERE start_offset = 0",
     "names a chunk that is not there": "DELETE FROM chunk",

@@ -10,7 +10,7 @@ from pathlib import Path
 from releaseregistry.v1 import errors_pb2
 
 import server.app  # noqa: F401 - with it comes every module that defines an error
-from server.errors import CODES, code_of
+from server.edge.errors import CODES, code_of
 from store.errors import RegistryError
 
 TESTS = Path(__file__).parents[1]

@@ -127,4 +127,6 @@ def _send_what_comes(address: str, metadata: Metadata, pipe: Connection) -> None
 
     with grpc.insecure_channel(address) as channel, contextlib.suppress(grpc.RpcError):
         release_service_pb2_grpc.ReleaseServiceStub(channel).UploadReleaseFile(sent(), metadata=metadata, timeout=WAIT)
-    pipe.recv_bytes()  # until it is killed
+    with contextlib.suppress(EOFError):
+        while True:  # until it is killed: of a stream that has ended, more may be sent and goes nowhere
+            pipe.recv_bytes()

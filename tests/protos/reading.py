@@ -17,9 +17,9 @@ from google.protobuf.message_factory import GetMessageClass
 from releaseregistry.v1 import annotations_pb2
 
 from server import names, servicers
-from server.annotations import rules_of
-from server.calls import Call
-from server.errors import InvalidName
+from server.edge.annotations import rules_of
+from server.edge.calls import Call
+from server.edge.errors import InvalidName
 from store.errors import InvalidField
 from tests.contract.callers import OPERATOR
 
@@ -266,7 +266,9 @@ def without_store() -> Iterator[None]:
         return Stream()
 
     with ExitStack() as stack:
-        stack.enter_context(patch("server.calls._known_bytes", lambda *_, **__: b""))  # it takes all, and reads nothing
+        stack.enter_context(
+            patch("server.edge.calls._known_bytes", lambda *_, **__: b"")
+        )  # it takes all, and reads nothing
         # It checks items that are refused one by one, as others are checked before a handler sees them: all fields.
         stack.enter_context(patch("server.mapping.sessions.problems_one_by_one", lambda _: {}))
         for module in SERVICER_MODULES:

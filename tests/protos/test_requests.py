@@ -9,9 +9,9 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from releaseregistry.v1 import annotations_pb2
 
-from server.annotations import rules_of
 from server.app import HealthServicer, ReleaseServicer, UploadServicer
-from server.calls import Call
+from server.edge.annotations import rules_of
+from server.edge.calls import Call
 from server.names import parse_release
 from server.servicers.admin import AdminServicer
 from server.servicers.deploys import DeployServicer
@@ -115,6 +115,8 @@ def test_every_text_is_a_name_or_has_a_limit(looks: tuple[set[str], set[str]]) -
 def test_every_list_and_map_has_a_limit() -> None:
     lists = {path: rules_of(field).max_items for path, field in FIELDS.items() if field.is_repeated}
     assert [path for path, most in lists.items() if not most] == []
+    assert max(lists.values()) <= 10_000
+    assert [path for path, most in lists.items() if is_map(FIELDS[path]) and most > 1_000] == []
     assert any(is_map(FIELDS[path]) for path in lists)
 
 

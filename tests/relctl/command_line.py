@@ -67,3 +67,9 @@ class Relctl:
 def listed(ctl: Relctl, *flags: object) -> list[str]:
     """The versions that a list of releases shows."""
     return ctl.ok("release", "list", "--versions", *flags).out.splitlines()
+
+
+def rows(text: str) -> dict[str, str]:
+    """The lines of a table of two columns."""
+    parts = (line.split("  ", 1) for line in text.splitlines() if "  " in line)
+    return {title.strip(): value.strip() for title, value in parts}

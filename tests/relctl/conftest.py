@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from releaseregistry.v1.sessions_pb2 import SessionStatus, SessionUpdate
 
 from relctl import connect
 from relctl.client import Client
@@ -16,9 +18,13 @@ from tests.clocks import ManualClock
 from tests.relctl.command_line import Relctl
 from tests.relctl.repositories import Repository
 from tests.relctl.scripts import Script, Scripted
+from tests.relctl.telling import run_adoption, update
 from tests.relctl.uploading import Calls
 from tests.rpc.serving import served
 from tests.rpc.wire import OPERATOR_TOKEN, Served
+
+CRASHED = SessionStatus.SESSION_STATUS_CRASHED
+MINUTE = Duration(seconds=60)
 
 
 @pytest.fixture
@@ -94,4 +100,25 @@ def three(acme: Served, ctl: Relctl) -> Relctl:
     ctl.ok("release", "create", "app@1.1.0", "--project", "web", "--project", "api", "--label", "team=pay ments")
     acme.clock.advance(seconds=60)
     ctl.ok("release", "create", "lib@2.0.0", "--project", "api", "--label", "team=search", "--label", "tier=one")
+    return ctl
+
+
+@pytest.fixture
+def told(acme: Served, client: Client, ctl: Relctl) -> Relctl:
+    """The command line beside app@1.0.0 of web with ten sessions of ten users an hour ago, four of them in staging; one
+    of production crashed, and one had three errors. Two more releases of web: app@1.1.0 with ten sessions of one user,
+    half of them crashed; app@1.2.0 with none."""
+    for version in ("app@1.1.0", "app@1.2.0"):
+        acme.clock.advance(seconds=60)
+        acme.make_release("organizations/acme", version, "web")
+    items: list[SessionUpdate] = [update(acme, number, duration=MINUTE) for number in range(4)]
+    items += [update(acme, number, environment="staging", duration=MINUTE) for number in range(4, 8)]
+    items += [update(acme, 8, status=CRASHED), update(acme, 9, error_count=3)]
+    items += [
+        update(acme, number, version="app@1.1.0", distinct_user_id="bob", status=CRASHED if number % 2 else 0)
+        for number in range(10, 20)
+    ]
+    recorded = client.health.stream_sessions("acme", items)
+    assert recorded.recorded_count == 20
+    run_adoption(acme)
     return ctl

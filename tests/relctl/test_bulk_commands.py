@@ -13,7 +13,7 @@ from releaseregistry.v1.releases_pb2 import (
 
 from relctl.release_filters import ReleaseFilter, TimeSpan
 from relctl.releases import BulkChange
-from server.errors import Draining
+from server.edge.errors import Draining
 from store.errors import EtagMismatch
 from tests.relctl.command_line import Relctl, listed
 from tests.relctl.scripts import Script
@@ -64,8 +64,8 @@ def test_releases_that_are_not_the_tokens_to_change_are_told_and_end_in_a_failur
     ran = ctl("release", "bulk", "archive", "--query", "app", "--yes")
     assert (ran.code, ran.out) == (1, "1 release archived\n")
     assert ran.err.splitlines() == [
-        "app@1.1.0 was not archived: it is one of projects that the token may not access",
-        "relctl: LEFT_OVER: left as they are: 1 release of projects that the token may not access",
+        "app@1.1.0 was not archived: it is one of projects that you may not access",
+        "relctl: LEFT_OVER: left as they are: 1 release of projects that you may not access",
     ]
     ctl.fails(4, "SCOPE_MISSING", "release", "bulk", "delete", "--query", "app", "--yes")
 

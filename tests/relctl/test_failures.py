@@ -7,17 +7,18 @@ import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import MethodOptions
-from releaseregistry.v1 import files_pb2, releases_pb2, tokens_pb2
+from releaseregistry.v1 import admin_pb2, files_pb2, releases_pb2, tokens_pb2
 from releaseregistry.v1.commits_pb2 import Commit
 
 from relctl import Client, FileDraft, LocalError, RegistryError, ReleaseDraft, connect
 from relctl.connection import ATTEMPTS, SERVICES, service_config
-from server.errors import Draining, StreamsBusy
+from relctl.errors import decode_error
+from server.edge.errors import Draining, StreamsBusy, to_status
 from store.errors import CommitsBusy, EtagMismatch, ReleaseNotFound, StorageFull
 from tests.relctl.command_line import Relctl
 from tests.relctl.scripts import Script
@@ -85,6 +86,35 @@ def test_an_error_without_an_answer_of_the_server_has_the_name_of_its_code_as_re
     with connect("127.0.0.1:1", deadline_seconds=60) as client:
         error = refused(client)
     assert (error.reason, error.metadata, error.violations) == ("UNAVAILABLE", {}, ())
+
+
+class Reset(grpc.RpcError):
+    """How gRPC tells a refusal of a stream that a proxy reset because its last message had not come."""
+
+    def __init__(self, refusal: Draining) -> None:
+        super().__init__()
+        self._metadata = tuple(Entry(*entry) for entry in to_status(refusal, request_id="").trailing_metadata)
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.CANCELLED
+
+    def details(self) -> str:
+        return "CANCELLED"
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        return self._metadata
+
+
+class Entry(NamedTuple):
+    key: str
+    value: str | bytes
+
+
+def test_what_the_server_said_counts_where_a_proxy_made_another_code_of_it() -> None:
+    error = decode_error(Reset(Draining()))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert error.is_worth_repeating
+    assert error.message == str(Draining())
 
 
 def test_a_call_that_bears_repetition_is_repeated_with_the_same_request_id(scripted: Script) -> None:
@@ -324,7 +354,7 @@ def test_the_service_config_lists_what_the_protos_call_idempotent_and_streams_no
     listed = {(name["service"], name["method"]) for entry in config["methodConfig"] for name in entry["name"]}
     bearing = {
         (service.full_name, method.name)
-        for service in SERVICES
+        for service in (*SERVICES, admin_pb2.DESCRIPTOR.services_by_name["AdminService"])
         for method in service.methods
         if method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN and not method.client_streaming
     }

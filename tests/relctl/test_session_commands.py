@@ -164,6 +164,7 @@ def test_a_token_without_the_scope_sends_nothing(acme: Served, ctl: Relctl, tmp_
     ctl.at(acme, secret).fails(4, "SCOPE_MISSING", "sessions", "send", file)
 
 
+@pytest.mark.provokes_defects
 def test_what_was_done_before_an_error_is_told(relctl: Relctl, scripted: Script, tmp_path: Path) -> None:
     answers: Iterator[int] = iter(range(10))
 

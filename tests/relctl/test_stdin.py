@@ -18,7 +18,7 @@ from releaseregistry.v1 import files_pb2
 from relctl import FileDraft, RegistryError, connect
 from relctl.client import Client
 from relctl.files import FRAME_BYTES
-from server.errors import StreamsBusy
+from server.edge.errors import StreamsBusy
 from store.database import Database
 from tests.clocks import ManualClock
 from tests.relctl.command_line import Relctl

@@ -19,7 +19,8 @@ from releaseregistry.v1 import (
     uploads_pb2,
 )
 
-from server.app import Server, assembled
+from server.app import assembled, settings_collector
+from server.serving import Server
 from server.settings import Settings, read_settings
 from store.access.operators import ensure_operator_token
 from store.database import Database
@@ -43,8 +44,12 @@ CHANNEL_OPTIONS = (
 
 
 def settings_of(folder: Path, **settings: object) -> Settings:
-    """Settings for a server of the tests: a free port, data in the folder, the rest as given or by default."""
-    environment = {f"RELEASES_{name.upper()}": str(value) for name, value in settings.items()}
+    """Settings for a server of the tests: a free port, data in the folder, the rest as given or by default.
+
+    One organization may have all slots, unless a test is about that: most callers of the tests are the operator.
+    """
+    given = {"organization_percent": 100, **settings}
+    environment = {f"RELEASES_{name.upper()}": str(value) for name, value in given.items()}
     return read_settings((), {"RELEASES_LISTEN": "127.0.0.1:0", "RELEASES_DATA": str(folder / "data"), **environment})
 
 
@@ -68,7 +73,12 @@ def served(
     ensure_operator_token(database, OPERATOR_TOKEN)
     server = assembled(made, database)
     if script is not None:
-        server = Server(made, server.store, dict.fromkeys(SERVICES, Scripted(script)))
+        server = Server(
+            made,
+            server.store,
+            dict.fromkeys(SERVICES, Scripted(script)),
+            collector=settings_collector(made, database, server.store.blobs),
+        )
     server.housekeeping._first_seconds = 1e6
     if not discovers:
         server.discovery.start = lambda: None  # type: ignore[method-assign]

@@ -6,7 +6,7 @@ import pytest
 from releaseregistry.v1 import admin_pb2, admin_pb2_grpc, files_pb2, release_service_pb2, releases_pb2
 from releaseregistry.v1 import admin_pb2 as pb
 
-from server.methods import methods_of
+from server.edge.methods import methods_of
 from store.leases import Job, holding_lease
 from tests.clocks import ManualClock
 from tests.rpc.sending import MIB, RELEASE, content_of, download, upload

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from releaseregistry.v1 import tokens_pb2
 
-from server.methods import Method, methods_of
+from server.edge.methods import Method, methods_of
 from store.access.scopes import SCOPES, WIDEST, with_included
 from tests.rpc.serving import SERVICES
 from tests.rpc.wire import Metadata, Served, bearer, raises_reason, refusal_of

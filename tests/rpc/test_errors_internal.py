@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from releaseregistry.v1 import commits_pb2, files_pb2, releases_pb2, tokens_pb2
+from releaseregistry.v1 import commits_pb2, files_pb2, releases_pb2, tokens_pb2, tokens_pb2_grpc
 
-from server.logs import JsonFormatter
+from server.telemetry.logs import JsonFormatter
 from store.database import Database
 from tests.clocks import ManualClock
 from tests.rpc.serving import served
 from tests.rpc.wire import Served, bearer, raises_reason
+from tests.server_process import ServerProcess, defects_told
+
+pytestmark = pytest.mark.provokes_defects
 
 CANARY = "canary-5f3a: password=hunter2"
 
@@ -166,3 +170,27 @@ def test_every_log_line_of_a_call_carries_its_request_id(
             running.tokens.WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=metadata)
     inside = [line["request_id"] for line in log() if line["message"] == "from deep inside"]
     assert inside == ["first", "second"]
+
+
+BROKEN = """
+from server.__main__ import main
+from server.servicers.tokens import TokenServicer
+
+def boom(*_):
+    raise RuntimeError("of a test")
+
+TokenServicer.WhoAmI = boom
+main()
+"""
+
+
+def test_a_defect_in_a_process_of_its_own_is_seen_by_the_tests(tmp_path: Path) -> None:
+    assert defects_told() == []
+    with ServerProcess(tmp_path / "server", program=(sys.executable, "-c", BROKEN)) as process:
+        with process.channel() as channel, raises_reason("INTERNAL", "INTERNAL") as refusal:
+            tokens_pb2_grpc.TokenServiceStub(channel).WhoAmI(tokens_pb2.WhoAmIRequest(), metadata=process.metadata)
+        assert process.stop() == 0  # every line is written
+
+    (line,) = defects_told()
+    assert json.loads(line)["error_id"] == refusal.metadata["error_id"]
+    assert defects_told() == [], "each is told once"

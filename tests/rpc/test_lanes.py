@@ -15,11 +15,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from releaseregistry.v1 import commits_pb2, files_pb2, releases_pb2, tokens_pb2
 
-from server.calls import Call
-from server.errors import CallEnded
+from server.edge.calls import Call
+from server.edge.errors import CallEnded
+from server.servicers.releases import ReleaseRpcs
 from store.database import Database
 from tests.clocks import ManualClock
 from tests.rpc.serving import CHANNEL_OPTIONS, served
+from tests.rpc.test_health_and_reflection import reflect
 from tests.rpc.wire import Served, raises_reason
 
 WAIT = 60.0
@@ -105,12 +107,38 @@ def test_four_idle_uploads_stop_neither_a_unary_call_nor_a_health_check(
 ) -> None:
     uploads = Uploads()
     script: dict[str, Callable[..., Any]] = {"UploadReleaseFile": uploads, "WhoAmI": answer_whoami}
-    with served(sqlite, clock, tmp_path, script=script, stream_slots=4, call_slots=1) as running:
+    with served(sqlite, clock, tmp_path, script=script, stream_slots=4, call_slots=4) as running:
         idle = Idle(running)
         idle.open(4)
         uploads.wait_for(4)
         assert whoami(running) == "answered"
         assert check_health(running.channel) == health_pb2.HealthCheckResponse.SERVING
+        idle.let_go()
+        for call in idle.calls:
+            call.result(WAIT)
+
+
+def test_while_every_stream_slot_is_taken_reflection_and_cheap_reads_answer(
+    sqlite: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    uploads = Uploads()
+    script: dict[str, Callable[..., Any]] = {"UploadReleaseFile": uploads}
+    with served(sqlite, clock, tmp_path, script=script, stream_slots=4, call_slots=4) as running:
+        servicer = ReleaseRpcs(running.server.store)
+        script |= {"GetRelease": servicer.GetRelease, "ListReleases": servicer.ListReleases}
+        idle = Idle(running)
+        idle.open(4)
+        uploads.wait_for(4)
+        service = "grpc.reflection.v1alpha.ServerReflection"
+        listed = reflect(running.channel, service, list_services="").list_services_response.service
+        assert "releaseregistry.v1.ReleaseService" in {each.name for each in listed}
+        with raises_reason("ORGANIZATION_NOT_FOUND", "NOT_FOUND"):
+            get = releases_pb2.GetReleaseRequest(name="organizations/acme/releases/app@1.0.0")
+            running.releases.GetRelease(get, metadata=running.operator, timeout=WAIT)
+        with raises_reason("ORGANIZATION_NOT_FOUND", "NOT_FOUND"):
+            request = releases_pb2.ListReleasesRequest(parent="organizations/acme")
+            running.releases.ListReleases(request, metadata=running.operator, timeout=WAIT)
+        assert uploads.inside == 4
         idle.let_go()
         for call in idle.calls:
             call.result(WAIT)
@@ -192,7 +220,7 @@ def test_when_all_call_slots_are_taken_the_next_call_is_refused_and_health_is_no
         assert go_on.wait(WAIT)
         return tokens_pb2.WhoAmIResponse(caller="slow")
 
-    with served(sqlite, clock, tmp_path, script={"WhoAmI": slow}, call_slots=3) as running:
+    with served(sqlite, clock, tmp_path, script={"WhoAmI": slow}, call_slots=3, stream_slots=3) as running:
         with ThreadPoolExecutor(3) as pool:
             calls = [pool.submit(whoami, running) for _ in range(3)]
             wait_until(lambda: running.server.running_calls == 3)

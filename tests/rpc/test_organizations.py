@@ -32,8 +32,12 @@ def create(
 
 
 def get(server: Served, name: str, metadata: Metadata | None = None) -> pb.Organization:
+    """The organization as other calls answer it, too: without its usage."""
     request = pb.GetOrganizationRequest(name=name)
-    return server.organizations.GetOrganization(request, metadata=metadata or server.operator).organization
+    found = server.organizations.GetOrganization(request, metadata=metadata or server.operator).organization
+    assert found.HasField("usage")
+    found.ClearField("usage")
+    return found
 
 
 def update(server: Served, organization: pb.Organization, *paths: str, request_id: str = "") -> pb.Organization:

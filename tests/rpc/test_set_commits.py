@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from releaseregistry.v1 import commits_pb2, organizations_pb2, releases_pb2
 
-import server.calls
+import server.edge.calls
 import server.mapping.commits
 import store.commits.busy
 from store.database import QueryEvent
@@ -210,7 +210,7 @@ def test_a_caller_that_cannot_wait_any_longer_is_told_busy_before_its_deadline(
     acme: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A second is left to wait, and an answer may take twenty: a machine may be slow.
-    monkeypatch.setattr(server.calls, "TO_ANSWER_SECONDS", 20.0)
+    monkeypatch.setattr(server.edge.calls, "TO_ANSWER_SECONDS", 20.0)
     monkeypatch.setattr(store.commits.busy, "MAX_WAIT_SECONDS", WAIT)
     held, go_on = threading.Event(), threading.Event()
 

@@ -12,8 +12,8 @@ import pytest
 from releaseregistry.v1 import commits_pb2, files_pb2, organizations_pb2, release_service_pb2_grpc, tokens_pb2
 from releaseregistry.v1 import uploads_pb2 as pb
 
-from server import messages, vigil
-from server.guard import Guard
+from server.edge import messages, vigil
+from server.edge.guard import Guard
 from store.errors import RegistryError
 from store.organizations.avatars import AvatarUpload, start_avatar
 from store.uploads.models import Upload

@@ -11,7 +11,8 @@ import pytest
 import trustme
 from releaseregistry.v1 import tokens_pb2, tokens_pb2_grpc
 
-from server.app import CannotListen, assembled
+from server.app import assembled
+from server.transport import CannotListen
 from store.access.operators import ensure_operator_token
 from store.database import Database
 from tests.clocks import ManualClock

@@ -119,6 +119,24 @@ def test_an_upload_is_started_looked_at_and_finished(acme: Served) -> None:
         start(acme, header("other.js", upload_id=first.header.upload_id))
 
 
+def test_a_look_at_an_upload_neither_ends_nor_holds_up_its_stream(acme: Served) -> None:
+    first, looked = header(), threading.Event()
+
+    def sent() -> Iterator[files_pb2.UploadReleaseFileRequest]:
+        yield from (first, *parts(0, 3 * MIB))
+        assert looked.wait(60)
+        yield from (*parts(3 * MIB, len(CONTENT)), finish(CONTENT))
+
+    call = acme.releases.UploadReleaseFile.future(sent(), metadata=acme.operator, timeout=60)
+    assert eventually(lambda: acme.server.running_calls == 1)
+    start(acme, first)  # where the stream has not begun the upload yet, this has
+    states = [get(acme, first).state for _ in range(20)]
+    looked.set()
+
+    assert call.result().created
+    assert set(states) == {pb.UPLOAD_STATE_OPEN}
+
+
 def test_a_stream_that_closed_early_goes_on_from_what_is_committed(acme: Served) -> None:
     first, before = header(), 0
     for stop in (3 * MIB, 5 * MIB):

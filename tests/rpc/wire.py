@@ -26,7 +26,7 @@ from releaseregistry.v1 import (
     uploads_pb2_grpc,
 )
 
-from server.app import Server
+from server.serving import Server
 from store.database import Database
 from tests.clocks import ManualClock
 

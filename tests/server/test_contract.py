@@ -11,16 +11,17 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
 from releaseregistry.v1 import tokens_pb2
 
-from server.annotations import scope_of
 from server.app import HealthServicer, ReleaseServicer, UploadServicer
-from server.edge import Edge
-from server.idle import IdleWatch
-from server.methods import ContractBroken, methods_of
+from server.edge.annotations import scope_of
+from server.edge.edge import Edge
+from server.edge.idle import IdleWatch
+from server.edge.methods import ContractBroken, methods_of
+from server.edge.vigil import Vigil
+from server.lanes.lanes import Lane
 from server.servicers.admin import AdminServicer
 from server.servicers.deploys import DeployServicer
 from server.servicers.organizations import OrganizationServicer
 from server.servicers.tokens import TokenServicer
-from server.vigil import Vigil
 from store.clock import SystemClock
 from store.paging import PageTokens
 from tests.rpc.serving import SERVICES
@@ -33,7 +34,8 @@ def edge() -> Edge:
         raise AssertionError("nobody calls")
 
     tokens = PageTokens(b"k" * 32, clock=SystemClock())
-    return Edge(authenticate=nobody, page_tokens=tokens, watch=IdleWatch(), vigil=Vigil())
+    calls, streams = Lane("calls", 1), Lane("streams", 1)
+    return Edge(authenticate=nobody, page_tokens=tokens, watch=IdleWatch(), vigil=Vigil(), calls=calls, streams=streams)
 
 
 def made_service(*, scope: str | None) -> ServiceDescriptor:
@@ -85,7 +87,7 @@ def test_a_scope_that_does_not_exist_keeps_the_server_from_starting() -> None:
 def test_a_method_without_a_handler_keeps_the_server_from_starting() -> None:
     class Incomplete:
         def CreateToken(self) -> None:  # noqa: N802 - the method's name
-            """One of four."""
+            """One of five."""
 
     with pytest.raises(ContractBroken, match=r"Incomplete has no handler for .*ListTokens"):
         edge().behaviours(tokens_pb2.DESCRIPTOR.services_by_name["TokenService"], Incomplete())
@@ -93,7 +95,8 @@ def test_a_method_without_a_handler_keeps_the_server_from_starting() -> None:
 
 def test_only_what_tells_nothing_of_others_is_open_to_every_token() -> None:
     open_to_all = [method.name for service in SERVICES for method in service.methods if scope_of(method) == "any"]
-    assert open_to_all == ["WhoAmI", "GetUploadLimits"]
+    # RotateToken asks for token:admin itself, but for the calling token.
+    assert open_to_all == ["RotateToken", "WhoAmI", "GetUploadLimits"]
 
 
 def test_the_retry_policy_repeats_exactly_the_methods_that_bear_it() -> None:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from server.lanes import Lane
+from server.lanes.lanes import Lane
 
 WAIT = 60.0
 

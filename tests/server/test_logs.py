@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.logs import JsonFormatter
+from server.telemetry.logs import JsonFormatter
 
 HOSTILE = [
     "\n",

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from releaseregistry.v1 import organizations_pb2, releases_pb2
 
-from server.errors import InvalidMask
+from server.edge.errors import InvalidMask
+from server.edge.validation import MAX_SECONDS, MIN_SECONDS
 from server.mapping.masks import changed_paths
 from server.mapping.times import optional_micros, optional_timestamp, to_micros, to_timestamp
-from server.validation import MAX_SECONDS, MIN_SECONDS
 
 ALLOWED = ("status", "ref", "url", "owner", "release_time")
 

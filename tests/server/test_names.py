@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server import names
-from server.errors import InvalidName
+from server.edge.errors import InvalidName
 from store.releases.version import InvalidVersion, check_version
 
 ID = uuid.UUID("0190b3a2-5c1e-7d3f-8a4b-5c6d7e8f9012")

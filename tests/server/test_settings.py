@@ -11,6 +11,7 @@ from server.settings import TABLE, Settings, SettingWrong, is_loopback, markdown
 from store.health.items import SessionLimits
 from store.health.spans import Span, window_asked
 from store.health.windows import HOUR_US, Period
+from store.quotas.quota import NO_QUOTA, Quota
 from tests.clocks import START_US
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -107,7 +108,15 @@ def test_what_is_made_of_something_is_kept_for_longer_than_that() -> None:
 
 def test_the_boundaries_of_a_number_are_taken() -> None:
     for value in ("1", "1000"):
-        assert read_settings((), {"RELEASES_CALL_SLOTS": value}).call_slots == int(value)
+        slots = {"RELEASES_CALL_SLOTS": value, "RELEASES_STREAM_SLOTS": "1"}
+        assert read_settings((), slots).call_slots == int(value)
+
+
+def test_streams_take_at_most_half_of_the_threads() -> None:
+    slots = {"RELEASES_CALL_SLOTS": "20", "RELEASES_STREAM_SLOTS": "20"}
+    assert read_settings((), slots).stream_slots == 20
+    with pytest.raises(SettingWrong, match="RELEASES_STREAM_SLOTS=21: must be at most RELEASES_CALL_SLOTS, 20"):
+        read_settings((), slots | {"RELEASES_STREAM_SLOTS": "21"})
 
 
 @pytest.mark.parametrize("url", ["mysql://user:hunter2@host/name", "postgresql://user:hunter2%@host/name"])
@@ -205,3 +214,12 @@ def test_hours_are_kept_for_as_long_as_every_period_that_is_told_in_hours() -> N
     for hour in range(24):
         for period in (Period.LAST_24H, Period.LAST_48H):
             window_asked(Span(period), now_us=START_US + hour * HOUR_US, hour_days=kept)
+
+
+def test_a_quota_is_a_number_or_nothing() -> None:
+    assert read_settings((), {}).default_quota == NO_QUOTA
+    said = {"RELEASES_QUOTA_STORED_BYTES": "0", "RELEASES_QUOTA_FILE_COUNT": "", "RELEASES_QUOTA_STREAM_COUNT": "7"}
+    assert read_settings((), said).default_quota == Quota(0, None, 7)
+    for text in ("-1", "10GiB", "none", "1001"):
+        with pytest.raises(SettingWrong, match="RELEASES_QUOTA_STREAM_COUNT"):
+            read_settings((), {"RELEASES_QUOTA_STREAM_COUNT": text})

@@ -8,8 +8,8 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import errors
-from server.errors import CODES, MAX_DETAIL_BYTES, Internal, InvalidFields, code_of, cut_bytes, to_status
+from server.edge import errors
+from server.edge.errors import CODES, MAX_DETAIL_BYTES, Internal, InvalidFields, code_of, cut_bytes, to_status
 from store import errors as store_errors
 from store.errors import FieldViolation, NotFound, RegistryError
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from releaseregistry.v1 import annotations_pb2, commits_pb2, releases_pb2
 
-from server.errors import InvalidFields
-from server.methods import methods_of
-from server.validation import validate
+from server.edge.errors import InvalidFields
+from server.edge.methods import methods_of
+from server.edge.validation import validate
 from tests.rpc.serving import SERVICES
 
 

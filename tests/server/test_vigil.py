@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from server.vigil import Ward
+import threading
+
+import pytest
+
+from server.edge import vigil
+from server.edge.vigil import Vigil, Ward
 from store.errors import CredentialsInvalid, DatabaseBusy, RegistryError
 
 BEGUN = 1000.0
@@ -61,3 +66,21 @@ def test_a_database_that_is_back_is_trusted_anew() -> None:
         stream.ward.look(BEGUN + second)
 
     assert stream.ends == []
+
+
+def test_streams_are_looked_after_though_what_else_is_done_each_second_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(vigil, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(vigil, "ASK_SECONDS", 0.0)
+    asked = threading.Event()
+
+    def fail() -> None:
+        raise MemoryError
+
+    watch = Vigil(each_second=fail)
+    watch.enter(asked.set, lambda _: None)
+    watch.start()
+    assert asked.wait(60)
+    watch.stop()
+    assert "MemoryError" in caplog.text

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf.message import Message
 
-from server.app import Server
-from server.methods import Method, methods_of
+from server.edge.methods import Method, methods_of
+from server.serving import Server
 from tests.rpc.serving import SERVICES
 from tests.rpc.wire import Metadata
 
@@ -81,7 +81,7 @@ class Straight:
     def call(self, method: str, requests: Sequence[Message], metadata: Metadata) -> Answer:
         """On this thread."""
         found = METHODS[method]
-        handler: Any = self._find(SimpleNamespace(method=found.path))
+        handler: Any = self._find(SimpleNamespace(method=found.path, invocation_metadata=metadata))
         context = _Context(metadata)
         sent = iter([request.SerializeToString() for request in requests])
         responses: list[bytes] = []
@@ -115,6 +115,9 @@ class _Context:
 
     def set_trailing_metadata(self, metadata: object) -> None:
         pass
+
+    def peer(self) -> str:
+        return "in this process"
 
     def is_active(self) -> bool:
         return True

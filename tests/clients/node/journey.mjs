@@ -1,15 +1,15 @@
 // The whole journey of a release, as another team's CI would make it. Prints a line a step; the first step that is not
 // as promised ends the program with its reason and exit code 1.
 //
-//   REGISTRY_TOKEN=... node journey.mjs ADDRESS PROTOS GOOGLE_PROTOS
+//   REGISTRY_TOKEN=... node journey.mjs ADDRESS
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 
 import { Registry, RegistryError } from './registry.mjs';
 
-const [address, protos, googleProtos] = process.argv.slice(2);
-const registry = new Registry({ address, protos, googleProtos, token: process.env.REGISTRY_TOKEN });
+const [address] = process.argv.slice(2);
+const registry = new Registry({ address, token: process.env.REGISTRY_TOKEN });
 const { tokens, organizations, releases } = registry;
 
 const slug = `node-${randomBytes(4).toString('hex')}`;
@@ -228,13 +228,13 @@ const steps = {
   },
 
   'no token, no answer': async () => {
-    const stranger = new Registry({ address, protos, googleProtos, token: null });
+    const stranger = new Registry({ address, token: null });
     await refusal(stranger.call(stranger.tokens, 'WhoAmI', {}), 'UNAUTHENTICATED', 'CREDENTIALS_MISSING');
     stranger.token = 'not-a-token';
     await refusal(stranger.call(stranger.tokens, 'WhoAmI', {}), 'UNAUTHENTICATED', 'CREDENTIALS_INVALID');
   },
 
-  'a full server says when to come again': async () => {
+  'who takes too many streams is told when to come again': async () => {
     const idle = [];
     const busy = new Promise((resolve, reject) => {
       for (let number = 0; number < 90; number += 1) {
@@ -242,7 +242,7 @@ const steps = {
         idle.push(registry.open(releases, 'UploadReleaseFile', settle));
       }
     });
-    const error = await refusal(busy, 'UNAVAILABLE', 'STREAMS_BUSY');
+    const error = await refusal(busy, 'UNAVAILABLE', 'ORGANIZATION_BUSY');
     assert.ok(Number(error.retryInfo.retryDelay.seconds ?? 0) + (error.retryInfo.retryDelay.nanos ?? 0) > 0);
     const { release } = await registry.call(releases, 'GetRelease', { name: first });
     assert.equal(release.name, first, 'unary calls go on meanwhile');

@@ -1,0 +1,1 @@
+"""The commands of `release-server`, a module each topic."""

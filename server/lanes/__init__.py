@@ -1,0 +1,1 @@
+"""Which threads a call may use, and how much of them is one organization's."""

@@ -1,0 +1,1 @@
+"""How much an organization has, and how much it may have."""
